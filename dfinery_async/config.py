@@ -1,0 +1,296 @@
+"""Settings as a few frozen values, checked when they are made. Times are in seconds, sizes in bytes."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+
+from dfinery_async.errors import ConfigError
+
+__all__ = [
+    "DEFAULT_BASE_URL",
+    "FAMILIES",
+    "ConnectionConfig",
+    "DeliveryConfig",
+    "Family",
+    "Origin",
+    "PacingConfig",
+    "RetryConfig",
+    "TimeoutConfig",
+    "Token",
+    "TokenSource",
+    "environment",
+    "parse_origin",
+    "parse_service_id",
+]
+
+DEFAULT_BASE_URL = "https://openapi.dfinery.ai"
+
+Family: TypeAlias = Literal["events", "identities", "profiles", "exports"]
+"""Calls that share one quota (API guide, "Request Limit")."""
+
+FAMILIES: tuple[Family, ...] = ("events", "identities", "profiles", "exports")
+
+
+class TimeoutConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Deadlines of one attempt.
+
+    Attributes:
+        connect: until a connection stands, TLS included.
+        read: between two pieces of an answer.
+        write: until a piece of a request is taken.
+        total: for one attempt of an import call as a whole, and until an export begins to answer. It must exceed the
+            API's own processing time, or requests that were given up are processed all the same and come twice.
+    """
+
+    connect: float = 5.0
+    read: float = 30.0
+    write: float = 15.0
+    total: float = 60.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "connect", "read", "write", "total")
+
+
+class ConnectionConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Connections to the API.
+
+    Attributes:
+        max_connections: connections at the most, and so requests in flight at the most. They are kept in shards of
+            eight, since one large httpx pool costs more per request the more connections it holds.
+        keepalive_expiry: an idle connection is closed after this long; keep it below the server's.
+        verify: a TLS context of your own; by default the certificates of the `certifi` package are trusted.
+        proxy: address of a proxy. Variables of the environment are not read.
+    """
+
+    max_connections: int = 64
+    keepalive_expiry: float = 5.0
+    verify: ssl.SSLContext | None = None
+    proxy: str | None = None
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "max_connections")
+        _positive(self, "keepalive_expiry")
+
+    def __rich_repr__(self) -> Any:
+        """A proxy's address may hold a password."""
+        yield "max_connections", self.max_connections
+        yield "keepalive_expiry", self.keepalive_expiry
+        yield "proxy", None if self.proxy is None else "***"
+
+    def __repr__(self) -> str:
+        return f"ConnectionConfig({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+
+class RetryConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """When to try again. The wait before attempt n+1 is uniform in [0, min(cap, base · 2ⁿ)]: full jitter.
+
+    Attributes:
+        total: how long one direct call may take with all its retries.
+        base: the first wait is at most this.
+        cap: no wait is longer than this.
+        unexpected_attempts: how often a direct call tries when the answer is not the API's.
+    """
+
+    total: float = 30.0
+    base: float = 0.2
+    cap: float = 30.0
+    unexpected_attempts: int = 3
+
+    def __post_init__(self) -> None:
+        _positive(self, "base", "cap")
+        _at_least(self, 0, "total")
+        _at_least(self, 1, "unexpected_attempts")
+
+
+class PacingConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How the quota is spent. The defaults are the documented quotas; the headers of every answer correct them.
+
+    Attributes:
+        events: calls a minute.
+        identities: calls a minute.
+        profiles: calls a minute.
+        exports: calls an hour.
+        concurrent_exports: exports at the same time.
+        share: the part of every quota that this client may use, for services whose quota is shared.
+        horizon: windows up to this long are spread evenly, longer ones may be spent in a burst.
+    """
+
+    events: int = 1_000_000
+    identities: int = 10_000
+    profiles: int = 10_000
+    exports: int = 100
+    concurrent_exports: int = 5
+    share: float = 1.0
+    horizon: float = 600.0
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "events", "identities", "profiles", "exports", "concurrent_exports")
+        _positive(self, "share", "horizon")
+        if self.share > 1:
+            raise ConfigError(f"share must be at most 1, not {self.share}")
+
+
+class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How a producer batches, bounds and gives up.
+
+    Attributes:
+        linger: how long the first event of a batch waits for more while the producer could send. With 0 it sends at
+            once while it has room, and packs more per request by itself when it has not.
+        max_in_flight: requests in the air at the most, never more than there are connections.
+        max_pending_events: units that may wait or be in the air.
+        max_pending_bytes: their encoded size at the most.
+        on_full: `"wait"` for room, `"raise"` QueueFull, or `"drop_newest"`, which counts the event as dropped.
+        delivery_timeout: how long a unit may wait and be retried before it is dropped; `None` is for ever.
+        max_batch_bytes: size of one request's body at the most.
+    """
+
+    linger: float = 0.0
+    max_in_flight: int = 64
+    max_pending_events: int = 100_000
+    max_pending_bytes: int = 64 * 1024 * 1024
+    on_full: Literal["wait", "raise", "drop_newest"] = "wait"
+    delivery_timeout: float | None = 120.0
+    max_batch_bytes: int = 1024 * 1024
+
+    def __post_init__(self) -> None:
+        _at_least(self, 0, "linger")
+        _at_least(self, 1, "max_in_flight", "max_pending_events", "max_pending_bytes", "max_batch_bytes")
+        if self.on_full not in {"wait", "raise", "drop_newest"}:
+            raise ConfigError(f'on_full must be "wait", "raise" or "drop_newest", not {self.on_full!r}')
+        if self.delivery_timeout is not None:
+            _positive(self, "delivery_timeout")
+
+
+class Token:
+    """A secret that prints as `***`. Its text leaves only through `reveal()`, at the moment a request is made.
+
+    Raises:
+        ConfigError: the text could not stand in an HTTP header.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str, name: str = "token") -> None:
+        if not isinstance(text, str) or not text:
+            raise ConfigError(f"{name} must be a text that is not empty")
+        if not _TOKEN.fullmatch(text):
+            raise ConfigError(
+                f"{name} holds a space, a line break or a character outside ASCII; was a line end copied with it?"
+            )
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the secret's text."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Token('***')"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Token is not pickled: hand the settings over as text where they are needed")
+
+
+TokenSource: TypeAlias = "str | Token | Callable[[], str | Token]"
+"""A token, or a function that gives the current one; it is asked again after the API refused a token."""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The one place that tokens are sent to."""
+
+    scheme: str
+    host: str
+    port: int | None
+    prefix: str
+
+    @property
+    def authority(self) -> str:
+        """Host and port as a Host header has them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.prefix}"
+
+
+def parse_origin(base_url: str) -> Origin:
+    """Check a base URL: https, or http to loopback; no user, query or fragment.
+
+    Raises:
+        ConfigError: it is none of that.
+    """
+    if not isinstance(base_url, str) or not base_url:
+        raise ConfigError(f"base_url must be a URL such as {DEFAULT_BASE_URL}")
+    try:
+        parts = urlsplit(base_url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigError(f"base_url is no valid URL; give one such as {DEFAULT_BASE_URL}") from None
+    if parts.scheme not in {"http", "https"} or not host or not _HOST.fullmatch(host):
+        raise ConfigError(f"base_url must be a URL such as {DEFAULT_BASE_URL}")
+    if "@" in parts.netloc:
+        raise ConfigError("base_url must not hold a user or a password; tokens have their own settings")
+    if parts.query or parts.fragment or "?" in base_url or "#" in base_url:
+        raise ConfigError("base_url must not have a query or a fragment")
+    if not _PREFIX.fullmatch(parts.path):
+        raise ConfigError("the path in base_url holds characters that need quoting")
+    if parts.scheme == "http" and not _loopback(host):
+        raise ConfigError("base_url must be https; plain http is only for loopback, where an emulator listens")
+    return Origin(parts.scheme, host, port, parts.path.rstrip("/"))
+
+
+def parse_service_id(service_id: str) -> str:
+    """Check a service id.
+
+    Raises:
+        ConfigError: it is empty or holds what could change the request's address.
+    """
+    if not isinstance(service_id, str) or not service_id:
+        raise ConfigError("service_id is missing; the console shows it under Service Management, Key information")
+    if not _SERVICE_ID.fullmatch(service_id):
+        raise ConfigError("service_id may hold only letters, digits, '.', '_' and '-'")
+    return service_id
+
+
+def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the client's arguments that the environment sets: `DFINERY_SERVICE_ID` and its fellows."""
+    variables = os.environ if variables is None else variables
+    names = ("service_id", "import_token", "export_token", "base_url")
+    found = {name: variables.get(f"DFINERY_{name.upper()}", "") for name in names}
+    return {name: value for name, value in found.items() if value}
+
+
+_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
+_SERVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")
+_PREFIX = re.compile(r"[A-Za-z0-9._~/-]*")
+
+
+def _loopback(host: str) -> bool:
+    return host == "localhost" or host == "::1" or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+
+
+def _positive(config: msgspec.Struct, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise ConfigError(f"{name} must be a number above 0, not {value!r}")
+
+
+def _at_least(config: msgspec.Struct, least: int, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
+            raise ConfigError(f"{name} must be at least {least}, not {value!r}")

@@ -1,0 +1,175 @@
+"""What an answer means: the classification table as data, and one closed set of verdicts.
+
+The API's pages list every failure under HTTP 200 as well as under statuses of their own, so a readable envelope decides
+first and the HTTP status only where there is none.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from dfinery_async import errors
+from dfinery_async.core.reply import Envelope, read_envelope, read_export_failure
+from dfinery_async.errors import DfineryError
+
+__all__ = ["Outcome", "Verdict", "classify", "classify_export", "connection_failed"]
+
+SUCCESS = 20000
+_UNREADABLE = "the answer is not the API's: {}"
+
+
+class Verdict(enum.Enum):
+    """What becomes of the work that a request carried."""
+
+    DELIVERED = "delivered"
+    """Confirmed: a success needs HTTP 200, `status` true and 20000."""
+    RETRY = "retry"
+    """Passing trouble: the same bytes again, after a backoff."""
+    THROTTLED = "throttled"
+    """The quota is used up: the same bytes again, after its reset."""
+    REFUSED = "refused"
+    """Something in it is bad: divide until the bad one stands alone, then reject it."""
+    TOO_LARGE = "too large"
+    """Divide, and make smaller requests from now on."""
+    UNAUTHORIZED = "unauthorized"
+    """The token is refused: nothing gets through until there is a new one."""
+    MISCONFIGURED = "misconfigured"
+    """The address or the service id is wrong: nothing gets through."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A verdict, and the error behind it (`None` for a delivery)."""
+
+    verdict: Verdict
+    error: DfineryError | None = None
+
+
+_DELIVERED = Outcome(Verdict.DELIVERED)
+
+_CODES: dict[int, tuple[Verdict, type[errors.ApiError]]] = {
+    40000: (Verdict.REFUSED, errors.BadRequest),
+    40001: (Verdict.REFUSED, errors.ValidationFailure),
+    40101: (Verdict.MISCONFIGURED, errors.InvalidServiceId),
+    40201: (Verdict.UNAUTHORIZED, errors.InvalidToken),
+    40401: (Verdict.THROTTLED, errors.RateLimited),
+    40402: (Verdict.TOO_LARGE, errors.TooManyEvents),
+    40403: (Verdict.TOO_LARGE, errors.TooManyProfiles),
+    50000: (Verdict.RETRY, errors.ServerError),
+}
+
+_STATUSES: dict[int, tuple[Verdict, type[errors.ApiError]]] = {
+    400: (Verdict.REFUSED, errors.BadRequest),
+    401: (Verdict.UNAUTHORIZED, errors.InvalidToken),
+    403: (Verdict.UNAUTHORIZED, errors.InvalidToken),
+    408: (Verdict.RETRY, errors.ServerError),
+    409: (Verdict.RETRY, errors.ServerError),
+    411: (Verdict.TOO_LARGE, errors.BadRequest),
+    413: (Verdict.TOO_LARGE, errors.TooManyEvents),
+    422: (Verdict.REFUSED, errors.ValidationFailure),
+    425: (Verdict.RETRY, errors.ServerError),
+    429: (Verdict.THROTTLED, errors.RateLimited),
+}
+
+_EXPORT_MESSAGES: dict[str, tuple[Verdict, type[errors.ApiError]]] = {
+    "client_connection_closed": (Verdict.RETRY, errors.ExportInterrupted),
+    "invalid_parameter": (Verdict.REFUSED, errors.BadRequest),
+    "exceed_date_range_limit": (Verdict.REFUSED, errors.DateRangeExceeded),
+    "unauthorized_token": (Verdict.UNAUTHORIZED, errors.InvalidToken),
+    "too_many_api_requests": (Verdict.THROTTLED, errors.RateLimited),
+    "unknown_error": (Verdict.RETRY, errors.ServerError),
+    "query_error": (Verdict.REFUSED, errors.QueryFailed),
+}
+
+_NEVER_SERVED = {501, 505}
+
+
+def classify(status: int, body: bytes) -> Outcome:
+    """Say what an answer of an import call means."""
+    envelope = read_envelope(body)
+    if envelope is None:
+        return _by_status(status)
+    if envelope.code == SUCCESS or envelope.status:
+        return _success_or_contradiction(status, envelope)
+    return _by_code(status, envelope)
+
+
+def classify_export(status: int, body: bytes) -> Outcome:
+    """Say what a failed answer of an export call means; `body` is the whole answer, or as much as was read."""
+    message = read_export_failure(body)
+    if message is None:
+        return _by_status(status) if status != 200 else Outcome(  # noqa: PLR2004 - HTTP 200
+            Verdict.RETRY, errors.ExportInterrupted("the answer is neither CSV nor the API's failure", status=status)
+        )
+    verdict, kind = _EXPORT_MESSAGES.get(message, (Verdict.REFUSED, errors.ExportError))
+    if message not in _EXPORT_MESSAGES and status in _STATUSES:
+        verdict, kind = _STATUSES[status]
+    elif message not in _EXPORT_MESSAGES and status >= 500:  # noqa: PLR2004 - HTTP 5xx
+        verdict, kind = Verdict.RETRY, errors.ServerError
+    return Outcome(verdict, kind(message, status=status))
+
+
+def connection_failed(text: str, *, ambiguous: bool) -> Outcome:
+    """Say what it means that no answer came. Ambiguous: the API may have processed the request."""
+    return Outcome(Verdict.RETRY, errors.ConnectionFailed(text, ambiguous=ambiguous))
+
+
+def _success_or_contradiction(status: int, envelope: Envelope) -> Outcome:
+    if envelope.status and envelope.code == SUCCESS:
+        if status == 200:  # noqa: PLR2004 - HTTP 200
+            return _DELIVERED
+        problem = "20000 under another status than HTTP 200"
+    else:
+        problem = f"status {str(envelope.status).lower()} with code {envelope.code}"
+    return Outcome(
+        Verdict.RETRY, errors.UnexpectedResponse(_UNREADABLE.format(problem), status=status, retryable=True)
+    )
+
+
+def _by_code(status: int, envelope: Envelope) -> Outcome:
+    known = _CODES.get(envelope.code)
+    if known is None:
+        # Unlisted codes exist (the SDKs know 50101): their first digit says whose fault it is.
+        transient = str(envelope.code).startswith("5")
+        known = (Verdict.RETRY, errors.ServerError) if transient else (Verdict.REFUSED, errors.ApiError)
+    verdict, kind = known
+    return Outcome(verdict, kind(envelope.message, status=status, code=envelope.code))
+
+
+def _by_status(status: int) -> Outcome:
+    known = _STATUSES.get(status)
+    if known is not None:
+        verdict, kind = known
+        return Outcome(verdict, kind(_HTTP_TEXTS.get(status, ""), status=status))
+    if status in _NEVER_SERVED:
+        return _strange(Verdict.MISCONFIGURED, "this address does not serve the API", status, retryable=False)
+    if 500 <= status <= 599:  # noqa: PLR2004 - HTTP 5xx
+        return Outcome(Verdict.RETRY, errors.ServerError("server error", status=status))
+    if 300 <= status <= 399:  # noqa: PLR2004 - HTTP 3xx
+        return _strange(
+            Verdict.MISCONFIGURED, "a redirect, which is never followed; check base_url", status, retryable=False
+        )
+    if 400 <= status <= 499:  # noqa: PLR2004 - HTTP 4xx
+        return _strange(Verdict.MISCONFIGURED, "check base_url; this address does not serve the API", status, retryable=False)
+    return _strange(Verdict.RETRY, "no readable envelope", status, retryable=True)
+
+
+def _strange(verdict: Verdict, problem: str, status: int, *, retryable: bool) -> Outcome:
+    return Outcome(
+        verdict, errors.UnexpectedResponse(_UNREADABLE.format(problem), status=status, retryable=retryable)
+    )
+
+
+_HTTP_TEXTS = {
+    400: "bad request",
+    401: "unauthorized",
+    403: "forbidden",
+    408: "request time-out",
+    409: "conflict",
+    411: "length required",
+    413: "request too large",
+    422: "unprocessable",
+    425: "too early",
+    429: "too many requests",
+}

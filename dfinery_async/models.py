@@ -1,0 +1,252 @@
+"""The values that users hand in and get back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from dfinery_async.redact import looks_personal
+from dfinery_async.values import check_items, check_properties, check_text, datetime_text, log_id_text
+from dfinery_async.errors import DfineryError, InvalidInputError
+
+__all__ = ["Delivery", "Event", "Identity", "Quota", "Rejection", "Report", "Stats"]
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
+    """Who an event or a profile belongs to: at least one of five ids. An empty text counts as absent.
+
+    Two identities are the same user for ordering and batching only when all five fields are equal.
+    API guide, "Identity": at least one of the five must hold a value.
+
+    Attributes:
+        external_id: your own id of the user; the API advises a fixed value free of personal data.
+        email: e-mail address.
+        phone_no: phone number with country code, without `+` and leading zero, such as `821055501234`.
+        kakao_user_id: Kakao id.
+        line_user_id: LINE id.
+
+    Raises:
+        InvalidInputError: all fields are empty, or one is no text.
+    """
+
+    external_id: str | None = None
+    email: str | None = None
+    phone_no: str | None = None
+    kakao_user_id: str | None = None
+    line_user_id: str | None = None
+
+    def __post_init__(self) -> None:
+        some = False
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if value == "":
+                force_setattr(self, name, None)
+                continue
+            check_text(value, f"identity.{name}")
+            some = True
+        if not some:
+            names = ", ".join(self.__struct_fields__)
+            raise InvalidInputError(f"needs at least one of {names}", field="identity")
+
+    @classmethod
+    def of(cls, value: Identity | str) -> Identity:
+        """Return `value` as an identity; a plain text is an `external_id`."""
+        if isinstance(value, Identity):
+            return value
+        if isinstance(value, str):
+            return cls(external_id=value)
+        raise InvalidInputError(f"must be an Identity or a text, not {type(value).__name__}", field="identity")
+
+    def __rich_repr__(self) -> Any:
+        """Rich must not print what `repr` hides."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None:
+                yield name, value if name == "external_id" and not looks_personal(value) else "***"
+
+    def __repr__(self) -> str:
+        return f"Identity({', '.join(f'{name}={shown!r}' for name, shown in self.__rich_repr__())})"
+
+
+class _Named(msgspec.Struct, frozen=True):
+    name: str
+
+
+class Event(_Named, frozen=True, kw_only=True):
+    """Something that a user did.
+
+    The event keeps checked copies of what it is given: changing a dict afterwards changes nothing. Datetimes among the
+    properties are kept as the text that is sent.
+
+    Attributes:
+        name: registered name of the event, such as `df_purchase`.
+        properties: values by name; `None` goes out as `null`, as in the vendor's sample.
+        items: products of the event, at most 100; each a dict of values by name.
+        datetime: when it happened; aware; now by default. Sent as UTC with milliseconds, truncated.
+        log_id: UUID of the event, made once by default and kept over every retry.
+
+    Raises:
+        InvalidInputError: a value that the API has no room for; it names the field.
+    """
+
+    properties: Mapping[str, Any] | None = None
+    items: Sequence[Mapping[str, Any]] | None = None
+    datetime: dt.datetime = msgspec.field(default_factory=lambda: dt.datetime.now(dt.UTC))
+    log_id: str = msgspec.field(default_factory=lambda: str(uuid.UUID(bytes=os.urandom(16), version=4)))
+
+    def __post_init__(self) -> None:
+        check_text(self.name, "name")
+        if self.properties is not None:
+            force_setattr(self, "properties", check_properties(self.properties, "properties"))
+        if self.items is not None:
+            force_setattr(self, "items", check_items(self.items, "items"))
+        if not isinstance(self.datetime, dt.datetime):
+            raise InvalidInputError(f"must be a datetime, not {type(self.datetime).__name__}", field="datetime")
+        if self.datetime.tzinfo is not dt.UTC:
+            datetime_text(self.datetime, "datetime")
+        force_setattr(self, "log_id", log_id_text(self.log_id, "log_id"))
+
+    @classmethod
+    def of(cls, value: Event | str) -> Event:
+        """Return `value` as an event; a plain text is an event of that name."""
+        if isinstance(value, Event):
+            return value
+        if isinstance(value, str):
+            return cls(value)
+        raise InvalidInputError(f"must be an Event or a text, not {type(value).__name__}", field="event")
+
+    def __hash__(self) -> int:
+        return hash(self.log_id)
+
+    def __rich_repr__(self) -> Any:
+        """Rich must not print what `repr` hides: the values."""
+        yield self.name
+        if self.properties:
+            yield "properties", f"<{', '.join(self.properties)}>"
+        if self.items:
+            yield "items", f"<{len(self.items)}>"
+        yield "datetime", datetime_text(self.datetime, "datetime")
+        yield "log_id", self.log_id
+
+    def __repr__(self) -> str:
+        name, *rest = self.__rich_repr__()
+        return f"Event({', '.join([repr(name), *(f'{key}={value}' for key, value in rest)])})"
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """What an awaited receipt gives.
+
+    Attributes:
+        status: `"delivered"`, or `"spooled"` when the producer closed with the event safe on disk.
+        attempts: requests that carried it.
+    """
+
+    status: Literal["delivered", "spooled"]
+    attempts: int
+
+
+class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+    """A unit that the API refused for good, as `on_rejected` gets it.
+
+    Attributes:
+        identity: whose it is.
+        kind: `"event"`, `"profile"` or `"identity"`.
+        event: the event, `None` for the other kinds.
+        properties: the user properties of a profile, `None` for the other kinds.
+        error: why.
+        attempts: requests that carried it.
+    """
+
+    identity: Identity
+    kind: Literal["event", "profile", "identity"]
+    event: Event | None = None
+    properties: Mapping[str, Any] | None = None
+    error: DfineryError
+    attempts: int
+
+    def __rich_repr__(self) -> Any:
+        """Rich must not print the values."""
+        yield "identity", self.identity
+        yield "kind", self.kind
+        yield "error", self.error
+        yield "attempts", self.attempts
+
+    def __repr__(self) -> str:
+        return f"Rejection({', '.join(f'{key}={value!r}' for key, value in self.__rich_repr__())})"
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """The books of a producer. `accepted == delivered + rejected + dropped + spooled + pending`, always.
+
+    One unit is one accepted `track`, `identify` or `set_profile`; one that was merged into another is delivered with it.
+
+    Attributes:
+        accepted: units taken over from callers.
+        delivered: units that the API confirmed with 20000.
+        rejected: units that the API refused for good.
+        dropped: units that the user's own `on_full`, `delivery_timeout` or `aclose(timeout)` threw away.
+        spooled: units left on disk when the producer closed.
+        pending: units that wait or are in the air.
+        pending_bytes: their encoded size.
+        in_flight: requests in the air now.
+        users: identities with pending units.
+        requests: requests made, retries included.
+        retries: requests that repeated an earlier one.
+        throttled: answers that said "too many requests".
+        seconds: since the producer opened.
+        state: `"running"`, `"throttled"`, `"unreachable"`, `"unauthorized"`, `"misconfigured"`, `"closing"` or
+            `"closed"`.
+    """
+
+    accepted: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    spooled: int = 0
+    pending: int = 0
+    pending_bytes: int = 0
+    in_flight: int = 0
+    users: int = 0
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    seconds: float = 0.0
+    state: str = "running"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures by name."""
+        return msgspec.structs.asdict(self)
+
+
+class Report(Stats, frozen=True, kw_only=True):
+    """The books at the end of a `flush()`, an `aclose()` or a `load()`."""
+
+
+class Quota(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the quota of one family of calls; `None` where nothing is known yet.
+
+    Attributes:
+        family: `"events"`, `"identities"`, `"profiles"` or `"exports"`.
+        limit_period: length of the quota's window in seconds.
+        remaining: calls left in this window.
+        reset_at: when the window ends, as an aware UTC datetime.
+        pace: calls a second that the client allows itself.
+    """
+
+    family: str
+    limit_period: float | None = None
+    remaining: int | None = None
+    reset_at: dt.datetime | None = None
+    pace: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures by name."""
+        return msgspec.structs.asdict(self)

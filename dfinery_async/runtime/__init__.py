@@ -1,0 +1,1 @@
+"""What does: the only package that awaits, keeps time, and opens sockets and files."""

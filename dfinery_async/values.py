@@ -1,0 +1,185 @@
+"""What the API has room for: property values, names, datetimes and ids, checked and brought into the API's form.
+
+Rules follow the API guide's page "Data Type": String, Long, Double, Boolean, Datetime, Date and arrays of the first
+three. There are no nested objects. Checking makes a copy, so that later changes to a caller's dict change nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from dfinery_async.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["MAX_ITEMS", "PropertyValue", "check_items", "check_properties", "check_text", "datetime_text", "log_id_text"]
+
+PropertyValue: TypeAlias = (
+    "str | int | float | bool | dt.datetime | dt.date | Sequence[str] | Sequence[int] | Sequence[float] | None"
+)
+"""A value of a property: the API's data types; `None` goes out as `null`."""
+
+MAX_ITEMS = 100
+"""Items in one event, and in one request (API guide, "Event": up to 100 event items)."""
+
+_LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def check_text(value: object, field: str) -> str:
+    """Return `value` if it is text that can be sent: not empty, and valid Unicode."""
+    if not isinstance(value, str):
+        raise InvalidInputError(f"must be text, not {type(value).__name__}", field=field)
+    if not value:
+        raise InvalidInputError("must not be empty", field=field)
+    return _sendable(value, field)
+
+
+def check_properties(properties: Mapping[str, Any] | None, field: str) -> dict[str, Any] | None:
+    """Return a checked copy of an event's or user's properties, or `None` where there are none."""
+    if not properties:
+        if properties is None or isinstance(properties, Mapping):
+            return None
+        raise InvalidInputError(f"must be a dict, not {type(properties).__name__}", field=field)
+    if not isinstance(properties, Mapping):
+        raise InvalidInputError(f"must be a dict, not {type(properties).__name__}", field=field)
+    checked: dict[str, Any] = {}
+    for name, value in properties.items():
+        kind = type(value)
+        if kind is bool or value is None:
+            checked[_name(name, field)] = value
+        elif kind is int and _LONG_MIN <= value <= _LONG_MAX:
+            checked[_name(name, field)] = value
+        elif kind is str and value.isascii():
+            checked[_name(name, field)] = value
+        else:
+            checked[name] = _value(value, f"{field}.{_name(name, field)}")
+    return checked
+
+
+def check_items(items: Sequence[Mapping[str, Any]] | None, field: str) -> list[dict[str, Any]] | None:
+    """Return a checked copy of an event's items, or `None` where there are none."""
+    if items is None:
+        return None
+    if isinstance(items, str | bytes | Mapping) or not hasattr(items, "__len__"):
+        raise InvalidInputError(f"must be a list of dicts, not {type(items).__name__}", field=field)
+    if len(items) > MAX_ITEMS:
+        raise InvalidInputError(
+            f"{len(items)} items; the API takes at most {MAX_ITEMS} in one event: make several events of it", field=field
+        )
+    checked: list[dict[str, Any]] = []
+    for index, item in enumerate(items):
+        copy = check_properties(item, f"{field}[{index}]")
+        if copy is None:
+            raise InvalidInputError("must have at least one property", field=f"{field}[{index}]")
+        checked.append(copy)
+    return checked or None
+
+
+def datetime_text(value: dt.datetime, field: str) -> str:
+    """Write an aware datetime as UTC with three millisecond digits and `Z`, truncated.
+
+    API guide, "Data Type": `yyyy-MM-dd'T'HH:mm:ss.SSS` and a literal `Z`.
+    """
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise InvalidInputError(
+            "a datetime without a time zone says no moment; give it one, such as datetime.now(timezone.utc)", field=field
+        )
+    try:
+        moment = value.astimezone(dt.UTC)
+    except (OverflowError, ValueError):
+        raise InvalidInputError("lies outside the years 1 to 9999 in UTC", field=field) from None
+    return f"{moment.isoformat('T', 'milliseconds')[:-6]}Z"
+
+
+def log_id_text(value: object, field: str) -> str:
+    """Bring a UUID in any usual spelling into the API's: lower case with dashes (API guide, "Event")."""
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, str):
+        if _UUID.fullmatch(value):
+            return value
+        try:
+            return str(uuid.UUID(value.strip()))
+        except ValueError:
+            pass
+    raise InvalidInputError("must be a UUID, such as 5f0c7c0e-6a0e-4d0e-9d53-6b1f7c1a90aa", field=field)
+
+
+def _name(name: object, field: str) -> str:
+    if type(name) is str and name and name.isascii():
+        return name
+    if not isinstance(name, str):
+        raise InvalidInputError(f"names must be text, not {type(name).__name__}", field=field)
+    return check_text(name, f"{field} (a name)")
+
+
+def _value(value: object, field: str) -> object:  # noqa: PLR0911 - one line for each data type of the API
+    match value:
+        case str():
+            return _sendable(str.__str__(value), field)
+        case bool() | None:
+            return value
+        case int():
+            return _long(int(value), field)
+        case float():
+            return _double(float(value), field)
+        case dt.datetime():
+            return datetime_text(value, field)
+        case dt.date():
+            return value.isoformat()
+        case list() | tuple():
+            return _array(value, field)
+        case Mapping():
+            raise InvalidInputError("the API has no nested objects; make a property of each value", field=field)
+        case _:
+            raise InvalidInputError(
+                f"{type(value).__module__}.{type(value).__name__} is none of the API's types "
+                "(text, whole number, float, bool, datetime, date, lists of the first three); convert it",
+                field=field,
+            )
+
+
+def _array(values: Sequence[object], field: str) -> list[Any]:
+    kinds = {_kind(value, f"{field}[{index}]") for index, value in enumerate(values)}
+    if kinds <= {str}:
+        return [_sendable(str.__str__(value), field) for value in values]  # type: ignore[arg-type]
+    if kinds == {int}:
+        return [_long(int(value), field) for value in values]  # type: ignore[call-overload]
+    if kinds <= {int, float}:
+        return [_double(float(value), field) for value in values]  # type: ignore[arg-type]
+    raise InvalidInputError("a list must hold only texts or only numbers", field=field)
+
+
+def _kind(value: object, field: str) -> type:
+    for kind in (str, int, float):
+        if isinstance(value, kind) and not isinstance(value, bool):
+            return kind
+    raise InvalidInputError(f"the API has no lists of {type(value).__name__}, only of texts or numbers", field=field)
+
+
+def _long(value: int, field: str) -> int:
+    if _LONG_MIN <= value <= _LONG_MAX:
+        return value
+    raise InvalidInputError("is outside a signed 64-bit Long; send it as text", field=field)
+
+
+def _double(value: float, field: str) -> float:
+    if math.isfinite(value):
+        return value
+    raise InvalidInputError("NaN and infinities have no place in JSON; leave the property out", field=field)
+
+
+def _sendable(value: str, field: str) -> str:
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidInputError("holds half of a surrogate pair, which is no valid Unicode", field=field) from None
+    return value
