@@ -1,0 +1,49 @@
+"""Tasks that the library owns, so that a caller's cancellation never reaches a request on the wire.
+
+httpx and httpcore lose pool slots for good when a request's task is cancelled natively (encode/httpcore#1093), and an
+anyio shield does not stop such a cancel. So callers only ever wait on futures; what they wait for runs here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["TaskOwner"]
+
+T = TypeVar("T")
+
+
+class TaskOwner:
+    """A set of tasks that ends with `aclose()`."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Run `work` in a task of its own."""
+        task = asyncio.get_running_loop().create_task(work, name=f"dfinery:{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def run(self, work: Coroutine[Any, Any, T], name: str) -> T:
+        """Run `work` in a task of its own and wait for it. Cancelling the wait leaves the work running."""
+        return await asyncio.shield(self.start(work, name))
+
+    async def aclose(self) -> None:
+        """Cancel what still runs and wait until it has ended."""
+        own = asyncio.current_task()
+        while tasks := [task for task in self._tasks if task is not own]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits gets it; if nobody waits any more, asyncio must not print it
