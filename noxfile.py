@@ -1,0 +1,203 @@
+"""Every check of this project as one command: `nox -s NAME`. `nox -l` lists them, `nox` alone runs the usual ones.
+
+Environments are made with uv where it is installed, with virtualenv otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import nox
+from packaging.requirements import Requirement
+
+HERE = Path(__file__).parent
+PACKAGE = "dfinery_async"
+EXTRAS = ".[all]"
+SEEN_PYTHONS = range(11, 20)
+HEAVY = ("aiolimiter", "anyio", "cyclopts", "httpcore", "httpx", "pyarrow", "rich", "sqlite3", "starlette", "uvicorn")
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_missing_interpreters = True
+
+
+def _pythons() -> list[str]:
+    """Return the installed Pythons from 3.11 up, oldest first. A pyenv shim counts only with a Python behind it."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = []
+    for minor in SEEN_PYTHONS:
+        on_path = shutil.which(f"python3.{minor}")
+        paths = [on_path] if on_path else []
+        paths += [str(path) for path in pyenv.glob(f"3.{minor}.*/bin/python3.{minor}")]
+        if any(_is_final(path) for path in paths):
+            found.append(f"3.{minor}")
+    return found or [f"{sys.version_info.major}.{sys.version_info.minor}"]
+
+
+def _is_final(python: str) -> bool:
+    asked = [python, "-c", "import sys; print(sys.version_info.releaselevel)"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() == "final"  # noqa: S603
+
+
+PYTHONS = _pythons()
+OLDEST = PYTHONS[0]
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+nox.options.sessions = [f"tests-{OLDEST}", "lint", "types"]
+
+
+def _group(*names: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PROJECT, *names)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the whole suite; tests/core alone must reach every line and branch of core/."""
+    session.install("-e", EXTRAS, *_group("test"))
+    if not session.posargs:
+        _measure_core(session)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+def _measure_core(session: nox.Session) -> None:
+    data = {"COVERAGE_FILE": str(Path(session.create_tmp()) / ".coverage")}
+    session.run("coverage", "run", "-m", "pytest", "-qq", "tests/core", env=data)
+    session.run("coverage", "report", f"--include={PACKAGE}/core/*", "--fail-under=100", "--precision=2", env=data)
+
+
+@nox.session(python=OLDEST)
+def lowest(session: nox.Session) -> None:
+    """Run the whole suite with the lowest versions that pyproject.toml allows."""
+    floors = Path(session.create_tmp()) / "floors.txt"
+    floors.write_text("".join(f"{pin}\n" for pin in _floors()))
+    session.install("-e", EXTRAS, *_group("test"), "--constraint", str(floors))
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+def _floors() -> list[str]:
+    """Turn each `name>=version` of the project and its extras into `name==version`."""
+    project = PROJECT["project"]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    pins = []
+    for requirement in map(Requirement, lines):
+        if requirement.name == project["name"]:
+            continue  # an extra that is made of other extras
+        bounds = [bound.version for bound in requirement.specifier if bound.operator in {">=", "~=", "=="}]
+        if len(bounds) != 1:
+            raise ValueError(f"{requirement} needs exactly one floor, or nobody knows what it was tested with")
+        marker = f" ; {requirement.marker}" if requirement.marker else ""
+        pins.append(f"{requirement.name}=={bounds[0]}{marker}")
+    return sorted(set(pins))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format. `nox -s lint -- --fix` repairs what can be repaired."""
+    session.install(*_group("lint"))
+    fix = "--fix" in session.posargs
+    session.run("ruff", "check", *(["--fix"] if fix else []), ".")
+    session.run("ruff", "format", *([] if fix else ["--check"]), ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy and pyright, both strict, and that no public name lacks one."""
+    session.install("-e", EXTRAS, *_group("test", "types"), "nox")
+    session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", PACKAGE, "--ignoreexternal")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build sdist and wheel, and use the wheel in empty environments, with extras and without."""
+    session.install("build", "virtualenv")
+    place = Path(session.create_tmp()).resolve()
+    dist = place / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    wheel = _check_contents(session, dist)
+
+    bare = _empty_environment(session, place / "bare", str(wheel))
+    with session.chdir(place):
+        _smoke_import(session, bare)
+        _smoke_without_extras(session, bare)
+    full = _empty_environment(session, place / "full", f"{wheel}[cli,emulator]")
+    with session.chdir(place):
+        _smoke_import(session, full)
+        _smoke_commands(session, full)
+
+
+def _check_contents(session: nox.Session, dist: Path) -> Path:
+    (wheel,) = dist.glob("*.whl")
+    (sdist,) = dist.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = set(archive.namelist())
+    with tarfile.open(sdist) as archive:
+        sources = {name.partition("/")[2] for name in archive.getnames()}
+    command = ["git", "ls-files", PACKAGE]
+    ours = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)  # noqa: S603
+    wanted = set(ours.stdout.split()) or {f"{PACKAGE}/py.typed"}  # an unpacked sdist is no git checkout
+    if missing := sorted((wanted - packed) | ({"LICENSE", "NOTICE", "noxfile.py", "pyproject.toml"} - sources)):
+        session.error(f"missing in the archives: {', '.join(missing)}")
+    if foreign := sorted(name for name in packed if not name.startswith(("dfinery_async/", "dfinery_async-"))):
+        session.error(f"does not belong in the wheel: {', '.join(foreign)}")
+    return wheel
+
+
+def _empty_environment(session: nox.Session, place: Path, requirement: str) -> Path:
+    session.run("virtualenv", "--quiet", "--clear", str(place))
+    session.run(str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", requirement, external=True)
+    return place / "bin"
+
+
+def _smoke_import(session: nox.Session, bin_dir: Path) -> None:
+    session.run(
+        str(bin_dir / "python"),
+        "-I",
+        "-c",
+        f"import {PACKAGE}, sys, threading; heavy = sys.modules.keys() & set({HEAVY}); "
+        f"assert 'site-packages' in {PACKAGE}.__file__, {PACKAGE}.__file__; "
+        "assert not heavy, heavy; assert threading.active_count() == 1; "
+        f"[getattr({PACKAGE}, name) for name in {PACKAGE}.__all__]; print('import: light, all names there')",
+        external=True,
+    )
+
+
+def _smoke_without_extras(session: nox.Session, bin_dir: Path) -> None:
+    done = subprocess.run([bin_dir / "dfinery", "doctor"], capture_output=True, text=True, check=False)  # noqa: S603
+    session.log(f"dfinery without extras: exit {done.returncode}: {done.stderr.strip()}")
+    if done.returncode == 0 or f"{PROJECT['project']['name']}[" not in done.stderr or "Traceback" in done.stderr:
+        session.error("without the extra, the command must say what to install")
+
+
+def _smoke_commands(session: nox.Session, bin_dir: Path) -> None:
+    dfinery = str(bin_dir / "dfinery")
+    printed = session.run(dfinery, "--version", silent=True, external=True)
+    if not re.search(rf"\b{re.escape(PROJECT['project']['version'])}\b", str(printed)):
+        session.error(f"dfinery --version says {printed!r}")
+    done = subprocess.run([dfinery, "demo", "--json"], capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode != 0:
+        session.error(f"dfinery demo: exit {done.returncode}\n{done.stderr}")
+    report = json.loads(done.stdout)
+    session.log(f"dfinery demo: {report}")
+    if not report["accepted"] == report["delivered"] == report["exported"] > 0:
+        session.error("dfinery demo: what was accepted, delivered and exported differ")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks: all, or those named after `--`. Options such as `--write` are handed on."""
+    session.install("-e", EXTRAS)
+    options = [option for option in session.posargs if option.startswith("-")]
+    names = [name for name in session.posargs if not name.startswith("-")]
+    for script in [f"benchmarks/{name}.py" for name in names] or sorted(map(str, Path("benchmarks").glob("[!_]*.py"))):
+        session.run("python", script, *options)
