@@ -279,7 +279,7 @@ _PREFIX = re.compile(r"[A-Za-z0-9._~/-]*")
 
 
 def _loopback(host: str) -> bool:
-    return host == "localhost" or host == "::1" or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+    return host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
 
 def _positive(config: msgspec.Struct, *names: str) -> None:

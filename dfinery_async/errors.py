@@ -66,9 +66,17 @@ __all__ = [
 
 
 class DfineryError(Exception):
-    """Root of all errors of this library. `retryable` says whether the same call may succeed later."""
+    """Root of all errors of this library.
+
+    Attributes:
+        retryable: whether the same call may succeed later.
+        delivered: for `send_events`, how many of the events, counted from the first, were confirmed before it failed.
+        refused: for `send_events`, the indexes of the events in the request that failed; those after it were not sent.
+    """
 
     retryable: bool = False
+    delivered: int | None = None
+    refused: range | None = None
 
 
 class ConfigError(DfineryError):

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import force_setattr
 
+from dfinery_async.errors import DfineryError, InvalidInputError
 from dfinery_async.redact import looks_personal
 from dfinery_async.values import check_items, check_properties, check_text, datetime_text, log_id_text
-from dfinery_async.errors import DfineryError, InvalidInputError
 
 __all__ = ["Delivery", "Event", "Identity", "Quota", "Rejection", "Report", "Stats"]
 
@@ -192,7 +192,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         accepted: units taken over from callers.
         delivered: units that the API confirmed with 20000.
         rejected: units that the API refused for good.
-        dropped: units that the user's own `on_full`, `delivery_timeout` or `aclose(timeout)` threw away.
+        dropped: units that the user's own `on_full`, `delivery_timeout` or `aclose(timeout)` gave up.
         spooled: units left on disk when the producer closed.
         pending: units that wait or are in the air.
         pending_bytes: their encoded size.

@@ -18,7 +18,15 @@ from dfinery_async.errors import InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["MAX_ITEMS", "PropertyValue", "check_items", "check_properties", "check_text", "datetime_text", "log_id_text"]
+__all__ = [
+    "MAX_ITEMS",
+    "PropertyValue",
+    "check_items",
+    "check_properties",
+    "check_text",
+    "datetime_text",
+    "log_id_text",
+]
 
 PropertyValue: TypeAlias = (
     "str | int | float | bool | dt.datetime | dt.date | Sequence[str] | Sequence[int] | Sequence[float] | None"
@@ -52,11 +60,12 @@ def check_properties(properties: Mapping[str, Any] | None, field: str) -> dict[s
     checked: dict[str, Any] = {}
     for name, value in properties.items():
         kind = type(value)
-        if kind is bool or value is None:
-            checked[_name(name, field)] = value
-        elif kind is int and _LONG_MIN <= value <= _LONG_MAX:
-            checked[_name(name, field)] = value
-        elif kind is str and value.isascii():
+        if (
+            (kind is str and value.isascii())
+            or (kind is int and _LONG_MIN <= value <= _LONG_MAX)
+            or kind is bool
+            or value is None
+        ):
             checked[_name(name, field)] = value
         else:
             checked[name] = _value(value, f"{field}.{_name(name, field)}")
@@ -71,7 +80,8 @@ def check_items(items: Sequence[Mapping[str, Any]] | None, field: str) -> list[d
         raise InvalidInputError(f"must be a list of dicts, not {type(items).__name__}", field=field)
     if len(items) > MAX_ITEMS:
         raise InvalidInputError(
-            f"{len(items)} items; the API takes at most {MAX_ITEMS} in one event: make several events of it", field=field
+            f"{len(items)} items; the API takes at most {MAX_ITEMS} in one event: make several events of it",
+            field=field,
         )
     checked: list[dict[str, Any]] = []
     for index, item in enumerate(items):
@@ -89,7 +99,8 @@ def datetime_text(value: dt.datetime, field: str) -> str:
     """
     if value.tzinfo is None or value.utcoffset() is None:
         raise InvalidInputError(
-            "a datetime without a time zone says no moment; give it one, such as datetime.now(timezone.utc)", field=field
+            "a datetime without a time zone says no moment; give it one, such as datetime.now(timezone.utc)",
+            field=field,
         )
     try:
         moment = value.astimezone(dt.UTC)

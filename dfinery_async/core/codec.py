@@ -43,9 +43,7 @@ def encode_identity(identity: Identity) -> bytes:
 def encode_event(event: Event) -> bytes:
     """Encode one event as an element of a request's `events`."""
     return _encode(
-        _WireEvent(
-            event.log_id, event.name, datetime_text(event.datetime, "datetime"), event.properties, event.items
-        )
+        _WireEvent(event.log_id, event.name, datetime_text(event.datetime, "datetime"), event.properties, event.items)
     )
 
 

@@ -99,13 +99,18 @@ def classify_export(status: int, body: bytes) -> Outcome:
     """Say what a failed answer of an export call means; `body` is the whole answer, or as much as was read."""
     message = read_export_failure(body)
     if message is None:
-        return _by_status(status) if status != 200 else Outcome(  # noqa: PLR2004 - HTTP 200
-            Verdict.RETRY, errors.ExportInterrupted("the answer is neither CSV nor the API's failure", status=status)
+        return (
+            _by_status(status)
+            if status != 200
+            else Outcome(
+                Verdict.RETRY,
+                errors.ExportInterrupted("the answer is neither CSV nor the API's failure", status=status),
+            )
         )
     verdict, kind = _EXPORT_MESSAGES.get(message, (Verdict.REFUSED, errors.ExportError))
     if message not in _EXPORT_MESSAGES and status in _STATUSES:
         verdict, kind = _STATUSES[status]
-    elif message not in _EXPORT_MESSAGES and status >= 500:  # noqa: PLR2004 - HTTP 5xx
+    elif message not in _EXPORT_MESSAGES and status >= 500:
         verdict, kind = Verdict.RETRY, errors.ServerError
     return Outcome(verdict, kind(message, status=status))
 
@@ -117,14 +122,12 @@ def connection_failed(text: str, *, ambiguous: bool) -> Outcome:
 
 def _success_or_contradiction(status: int, envelope: Envelope) -> Outcome:
     if envelope.status and envelope.code == SUCCESS:
-        if status == 200:  # noqa: PLR2004 - HTTP 200
+        if status == 200:
             return _DELIVERED
         problem = "20000 under another status than HTTP 200"
     else:
         problem = f"status {str(envelope.status).lower()} with code {envelope.code}"
-    return Outcome(
-        Verdict.RETRY, errors.UnexpectedResponse(_UNREADABLE.format(problem), status=status, retryable=True)
-    )
+    return Outcome(Verdict.RETRY, errors.UnexpectedResponse(_UNREADABLE.format(problem), status=status, retryable=True))
 
 
 def _by_code(status: int, envelope: Envelope) -> Outcome:
@@ -144,21 +147,21 @@ def _by_status(status: int) -> Outcome:
         return Outcome(verdict, kind(_HTTP_TEXTS.get(status, ""), status=status))
     if status in _NEVER_SERVED:
         return _strange(Verdict.MISCONFIGURED, "this address does not serve the API", status, retryable=False)
-    if 500 <= status <= 599:  # noqa: PLR2004 - HTTP 5xx
+    if 500 <= status <= 599:
         return Outcome(Verdict.RETRY, errors.ServerError("server error", status=status))
-    if 300 <= status <= 399:  # noqa: PLR2004 - HTTP 3xx
+    if 300 <= status <= 399:
         return _strange(
             Verdict.MISCONFIGURED, "a redirect, which is never followed; check base_url", status, retryable=False
         )
-    if 400 <= status <= 499:  # noqa: PLR2004 - HTTP 4xx
-        return _strange(Verdict.MISCONFIGURED, "check base_url; this address does not serve the API", status, retryable=False)
+    if 400 <= status <= 499:
+        return _strange(
+            Verdict.MISCONFIGURED, "check base_url; this address does not serve the API", status, retryable=False
+        )
     return _strange(Verdict.RETRY, "no readable envelope", status, retryable=True)
 
 
 def _strange(verdict: Verdict, problem: str, status: int, *, retryable: bool) -> Outcome:
-    return Outcome(
-        verdict, errors.UnexpectedResponse(_UNREADABLE.format(problem), status=status, retryable=retryable)
-    )
+    return Outcome(verdict, errors.UnexpectedResponse(_UNREADABLE.format(problem), status=status, retryable=retryable))
 
 
 _HTTP_TEXTS = {

@@ -1,0 +1,205 @@
+"""Windows of quota: what the headers of replies say, and what may be sent.
+
+The vendor's pages disagree about names, units and letters (API guide, "Request Limit"), so headers are read in every
+form, and what makes no sense is ignored. A reset is a wall-clock moment of the server's; it is turned into a monotonic
+time at once, by the `Date` of the same reply where there is one, and clamped to the window's length.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import math
+import re
+
+import msgspec
+
+from dfinery_async.core.reply import Headers
+
+__all__ = ["Observation", "QuotaWindow", "read_headers", "server_time"]
+
+_PERIOD = re.compile(r"\s*([0-9]{1,6})\s*([A-Za-z])\s*")
+_SECONDS = {"y": 31_536_000, "Y": 31_536_000, "d": 86_400, "D": 86_400, "H": 3_600, "h": 3_600, "m": 60, "s": 1, "S": 1}
+_MONTH = 2_592_000
+_LONGEST_MINUTE_RESET = 7_200  # `1M` is a month, unless the window ends within two hours: then it is a minute
+_MILLISECONDS_FROM = 1e11
+_LATEST = 4.0e9  # seconds since 1970; anything later is no reset
+_LARGEST_COUNT = 10**12
+
+
+class Observation(msgspec.Struct, frozen=True):
+    """What one reply says of the quota; `None` where it says nothing that makes sense.
+
+    Attributes:
+        period: length of the window in seconds.
+        remaining: calls left in the window.
+        reset_in: seconds until the window ends, by the server's clock.
+    """
+
+    period: float | None = None
+    remaining: int | None = None
+    reset_in: float | None = None
+
+
+_NOTHING = Observation()
+
+
+def read_headers(headers: Headers, wall: float) -> Observation:
+    """Read the quota headers of one reply. `wall` is our clock, used where the reply has no `Date`."""
+    periods: list[str] = []
+    remaining: list[int] = []
+    resets: list[float] = []
+    for name, value in headers:
+        if not name.startswith("x-rate"):
+            continue
+        kind = name.replace("-", "")[len("xratelimit") :]
+        for part in value.split(","):
+            if kind == "limit":
+                periods.append(part)
+            elif kind == "remaining" and (count := _count(part)) is not None:
+                remaining.append(count)
+            elif kind in {"reset", "rest"} and (moment := _moment(part)) is not None:
+                resets.append(moment)
+    if not (periods or remaining or resets):
+        return _NOTHING
+    reset_in = max(resets) - server_time(headers, wall) if resets else None
+    period = next((seconds for text in periods if (seconds := _period(text, reset_in)) is not None), None)
+    return Observation(period, min(remaining, default=None), reset_in)
+
+
+def server_time(headers: Headers, wall: float) -> float:
+    """Return the server's clock by the `Date` of a reply, or ours where there is none."""
+    for name, value in headers:
+        if name == "date":
+            try:
+                return email.utils.parsedate_to_datetime(value).timestamp()
+            except (ValueError, OverflowError):
+                break
+    return wall
+
+
+class QuotaWindow:
+    """The quota of one family of calls.
+
+    Args:
+        limit: calls in one window until a reply corrects it.
+        period: length of the window in seconds until a reply corrects it.
+        share: the part of it that may be used.
+        horizon: longer windows may be spent in a burst, shorter ones are spread.
+    """
+
+    def __init__(self, limit: int, period: float, *, share: float = 1.0, horizon: float = 600.0) -> None:
+        self.period = period
+        self.remaining: int | None = None
+        self.reset_at: float | None = None  # monotonic
+        self._limit = float(limit)
+        self._share = share
+        self._horizon = horizon
+        self._spent = 0  # calls since `remaining` was observed that no reply has counted yet
+        self._spent_in_window = 0
+        self._hold_until = -math.inf
+
+    def spend(self) -> None:
+        """Note that a call is made."""
+        self._spent += 1
+        self._spent_in_window += 1
+
+    def observe(self, seen: Observation, now: float) -> None:
+        """Take in what a reply says; the reply has counted its own call."""
+        self._spent = max(0, self._spent - 1)
+        if seen.period is not None:
+            self.period = seen.period
+        self._roll(now)
+        if seen.reset_in is not None and seen.reset_in > 0:
+            reset_at = now + min(seen.reset_in, self.period)
+            if self.reset_at is None or reset_at > self.reset_at + self.period / 2:
+                self._begin(reset_at)
+            elif reset_at < self.reset_at - self.period / 2:
+                return  # a late reply of the window before: its count says nothing of this one
+        if seen.remaining is not None:
+            # Replies overtake each other: within a window the smallest count is the newest.
+            self.remaining = seen.remaining if self.remaining is None else min(self.remaining, seen.remaining)
+            self._limit = max(self._spent_in_window, self.remaining + self._spent_in_window) or self._limit
+
+    def throttled(self, now: float, fallback: float, chance: float) -> float:
+        """Note an answer that said "too many requests". Returns the monotonic time from which calls may go again.
+
+        Args:
+            now: monotonic time.
+            fallback: seconds to hold where the end of the window is not known.
+            chance: uniform in [0, 1): clients that wait for the same reset must not come back as one.
+        """
+        self._roll(now)
+        jitter = chance * min(2.0, self.period / 20)
+        until = self.reset_at + jitter if self.reset_at is not None else now + min(fallback, self.period)
+        self._hold_until = max(self._hold_until, until)
+        return self._hold_until
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until a call may be made; 0 is now."""
+        self._roll(now)
+        if self._hold_until > now:
+            return self._hold_until - now
+        if self.available() > 0:
+            return 0.0
+        if self.reset_at is not None:
+            return max(self.reset_at - now, 0.001)
+        return self.period / max(self._limit, 1.0)
+
+    def available(self) -> float:
+        """Calls that may still be made in this window, as far as it is known."""
+        if self.remaining is None:
+            return math.inf
+        return self.remaining * self._share - self._spent
+
+    def pace(self, now: float) -> float | None:
+        """Return the calls a second that spread what is left over the window; `None` for one that is not spread."""
+        self._roll(now)
+        if self.period > self._horizon:
+            return None
+        if self.remaining is None or self.reset_at is None:
+            return self._share * max(self._limit, 1.0) / self.period
+        left = max(self.reset_at - now, 0.01)
+        return max(self.available(), 1.0) / left
+
+    def _roll(self, now: float) -> None:
+        """Forget a window that has ended."""
+        if self.reset_at is not None and now >= self.reset_at:
+            self.reset_at = None
+            self.remaining = None
+            self._spent_in_window = self._spent
+
+    def _begin(self, reset_at: float) -> None:
+        if self.reset_at is not None:
+            self.remaining = None
+            self._spent_in_window = self._spent
+        self.reset_at = reset_at
+
+
+def _count(text: str) -> int | None:
+    text = text.strip()
+    if not text.isascii() or not text.isdigit() or len(text) > 13:
+        return None
+    count = int(text)
+    return count if count <= _LARGEST_COUNT else None
+
+
+def _moment(text: str) -> float | None:
+    text = text.strip()
+    if not text.isascii() or not text.isdigit() or len(text) > 16:
+        return None
+    moment = float(text)
+    while moment >= _MILLISECONDS_FROM:
+        moment /= 1000
+    return moment if 0 < moment < _LATEST else None
+
+
+def _period(text: str, reset_in: float | None) -> float | None:
+    found = _PERIOD.fullmatch(text)
+    if found is None:
+        return None
+    count, letter = int(found[1]), found[2]
+    if letter == "M":
+        unit = 60 if reset_in is not None and reset_in <= _LONGEST_MINUTE_RESET else _MONTH
+    else:
+        unit = _SECONDS.get(letter, 0)
+    return float(count * unit) or None

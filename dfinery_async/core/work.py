@@ -1,0 +1,85 @@
+"""Units of work, and the requests that carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dfinery_async.config import Family
+from dfinery_async.core import codec
+from dfinery_async.core.endpoints import EVENTS, IDENTITIES, PROFILES, Endpoint
+
+__all__ = ["Batch", "Work"]
+
+_ENDPOINTS: dict[Family, Endpoint] = {"events": EVENTS, "identities": IDENTITIES, "profiles": PROFILES}
+
+
+class Work:
+    """One accepted `track`, `set_profile` or `identify`.
+
+    Attributes:
+        family: which call carries it.
+        payload: an encoded event, or a profile's properties, or nothing for an identity.
+        moment: when a profile or identity was handed in, as the API's text; empty for events.
+        size: encoded size in bytes, for bounds.
+        items: items of an event.
+        accepted_at: monotonic time.
+        epoch: which flushes cover it.
+        settled: whether its outcome is known.
+    """
+
+    __slots__ = ("accepted_at", "epoch", "family", "items", "moment", "payload", "settled", "size")
+
+    def __init__(
+        self, family: Family, payload: Any, *, size: int, items: int = 0, moment: str = "", accepted_at: float = 0.0
+    ) -> None:
+        self.family: Family = family
+        self.payload = payload
+        self.size = size
+        self.items = items
+        self.moment = moment
+        self.accepted_at = accepted_at
+        self.epoch = 0
+        self.settled = False
+
+
+class Batch:
+    """Neighbouring works of one kind and one user: what one request carries.
+
+    Attributes:
+        key: the user's encoded identity.
+        works: in order.
+        attempts: requests made with it so far.
+    """
+
+    __slots__ = ("attempts", "key", "works")
+
+    def __init__(self, key: bytes, works: Sequence[Work], attempts: int = 0) -> None:
+        self.key = key
+        self.works = works
+        self.attempts = attempts
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it goes."""
+        return _ENDPOINTS[self.works[0].family]
+
+    def body(self) -> bytes:
+        """Return the request's body: the same bytes for the same works, however often it is sent."""
+        last = self.works[-1]
+        if last.family == "events":
+            return codec.events_body(self.key, [work.payload for work in self.works])
+        if last.family == "identities":
+            return codec.identity_body(self.key, last.moment)
+        merged: dict[str, Any] = {}
+        for work in self.works:
+            merged.update(work.payload)
+        return codec.profile_body(self.key, merged, last.moment)
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """Divide it, the left half first, so that a bad unit comes to stand alone."""
+        middle = (len(self.works) + 1) // 2
+        return (
+            Batch(self.key, self.works[:middle], self.attempts),
+            Batch(self.key, self.works[middle:], self.attempts),
+        )
