@@ -1,0 +1,227 @@
+"""The emulator itself: a server in a thread of its own, and the face that tests use."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from dfinery_async.emulator.api import Api
+from dfinery_async.emulator.faults import FaultBoard
+from dfinery_async.emulator.settings import Settings
+from dfinery_async.emulator.store import Store
+from dfinery_async.emulator.thread import ServerThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+    from types import TracebackType
+    from typing import Self
+
+    from dfinery_async.emulator.faults import Fault, FaultHandle
+    from dfinery_async.emulator.profiles import Profile
+    from dfinery_async.emulator.records import RequestRecord
+
+_HOST = "127.0.0.1"
+_BACKLOG = 2048
+_WAIT_SECONDS = 10.0
+
+
+class Emulator:
+    """A DFINERY API on this machine, in memory, for development and tests.
+
+    It listens on the loopback interface only and runs in a thread of its own, so it also answers while the caller's
+    event loop is blocked. Use it as a context manager, async or not, or with `start` and `stop`:
+
+        async with Emulator(quota={"events": "100/1s"}) as emulator:
+            client = DfineryClient(
+                service_id=emulator.service_id, import_token=emulator.import_token, base_url=emulator.base_url
+            )
+
+    All properties and methods may be used from any thread.
+
+    Args:
+        settings: the switches as one value.
+        switches: fields of `Settings` by keyword; they win over `settings`.
+
+    Attributes:
+        settings: the switches.
+        import_token: an Import token that is valid from the start.
+        export_token: an Export token that is valid from the start.
+    """
+
+    def __init__(self, *, settings: Settings | None = None, **switches: Any) -> None:
+        self.settings = replace(settings or Settings(), **switches)
+        self.import_token = self.settings.import_token or f"import-{secrets.token_urlsafe(18)}"
+        self.export_token = self.settings.export_token or f"export-{secrets.token_urlsafe(18)}"
+        self._store = Store(self.settings.seed)
+        self._board = FaultBoard(self.settings.seed)
+        self._api = Api(self.settings, self._store, self._board)
+        self._requests: list[RequestRecord] = []
+        self._port: int | None = None
+        self._run: ServerThread | None = None
+        self._reset_tokens()
+
+    @property
+    def base_url(self) -> str:
+        """The address of the API, without a path.
+
+        Raises:
+            RuntimeError: the emulator has not been started.
+        """
+        if self._port is None:
+            raise RuntimeError("the emulator has not been started")
+        return f"http://{_HOST}:{self._port}"
+
+    @property
+    def service_id(self) -> str:
+        """The id of the only service."""
+        return self.settings.service_id
+
+    @property
+    def import_tokens(self) -> set[str]:
+        """The valid Import tokens; add to the set or take away from it, as a reissue does."""
+        return self._api.import_tokens
+
+    @property
+    def export_tokens(self) -> set[str]:
+        """The valid Export tokens; add to the set or take away from it."""
+        return self._api.export_tokens
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events that were stored, in order of arrival: as they were sent, with their "identity" beside."""
+        return self._store.events()
+
+    @property
+    def profiles(self) -> list[Profile]:
+        """The unified profiles as they are now, in order of creation."""
+        return self._store.profiles()
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """The requests that were received, in order of their answers."""
+        return list(self._requests)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables that point a client here."""
+        return {
+            "DFINERY_BASE_URL": self.base_url,
+            "DFINERY_SERVICE_ID": self.service_id,
+            "DFINERY_IMPORT_TOKEN": self.import_token,
+            "DFINERY_EXPORT_TOKEN": self.export_token,
+        }
+
+    def inject(self, fault: Fault) -> FaultHandle:
+        """Put a fault in the way of calls; the handle counts its hits and takes it away again."""
+        return self._board.inject(fault)
+
+    def reset(self) -> None:
+        """Forget all events, profiles, requests, used quota, faults and changes of tokens; the server stays up."""
+        self._board.reset()
+        self._store.reset()
+        self._api.limiter.reset()
+        self._reset_tokens()
+        self._requests = []
+
+    def start(self) -> Self:
+        """Start the server; returns when it answers.
+
+        Raises:
+            ImportError: the packages of the extra `emulator` are not installed.
+            OSError: the port is taken.
+            RuntimeError: the emulator runs already.
+        """
+        self._launch().result(_WAIT_SECONDS)
+        return self
+
+    def stop(self) -> None:
+        """Stop the server and wait for its thread; does nothing when it does not run."""
+        if self._run is not None:
+            self._run.signal_stop()
+            self._run.thread.join(_WAIT_SECONDS)
+
+    def wait(self) -> None:
+        """Wait until the server has stopped."""
+        # In slices, so that Ctrl-C gets through on every system.
+        while self._run is not None and self._run.thread.is_alive():
+            self._run.thread.join(0.5)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        started = self._launch()
+        try:
+            await asyncio.wrap_future(started)
+        except asyncio.CancelledError:
+            self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        run = self._run
+        if run is not None:
+            run.signal_stop()
+            # The thread ends right after its future is set, so that joining it does not hold up the caller's loop.
+            await asyncio.wait([asyncio.wrap_future(run.finished)], timeout=_WAIT_SECONDS)
+            run.thread.join(_WAIT_SECONDS)
+
+    def _reset_tokens(self) -> None:
+        self._api.import_tokens = {self.import_token}
+        self._api.export_tokens = {self.export_token}
+
+    def _launch(self) -> Future[None]:
+        if self._run is not None and self._run.thread.is_alive():
+            raise RuntimeError("the emulator runs already")
+        _require_packages()
+        listener = _listen(self.settings.port)
+        self._port = listener.getsockname()[1]
+        self._run = ServerThread(self._serve, listener)
+        return self._run.started
+
+    async def _serve(self, listener: socket.socket, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        # Here, so that the package can be imported without the extra, and quickly.
+        from dfinery_async.emulator.app import App  # noqa: PLC0415
+        from dfinery_async.emulator.wire import serve  # noqa: PLC0415
+
+        app = App(self._api, self._board, self._record, stop)
+        await serve(app, listener, self.settings.keep_alive, stop, ready)
+
+    def _record(self, record: RequestRecord) -> None:
+        self._requests.append(record)
+
+
+def _listen(port: int) -> socket.socket:
+    # asyncio switches Nagle's algorithm off only for sockets that name their protocol; with it, an answer of several
+    # parts waits 40 ms for an acknowledgement.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((_HOST, port))
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _require_packages() -> None:
+    missing = [name for name in ("httptools", "starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"the emulator needs {', '.join(missing)}: install it with pip install 'dfinery-async[emulator]'"
+        )
