@@ -14,6 +14,7 @@ from dfinery_async.emulator import replies, validate
 from dfinery_async.emulator.exports import RefusedExportError, export_events, export_profiles
 from dfinery_async.emulator.limits import Limiter, limit_headers
 from dfinery_async.emulator.replies import Reply, export_failure, import_reply
+from dfinery_async.emulator.shapes import is_array, is_object
 from dfinery_async.emulator.taxonomy import Registry
 from dfinery_async.emulator.validate import Findings, Problem
 
@@ -112,34 +113,39 @@ class Api:
         return reply
 
     def throttled(self, call: Call) -> Reply:
-        """The answer beyond a limit: the pages have both HTTP 429 and 40401 with HTTP 200, and no body for the
-        former.""" settings = self.settings if call.family == "exports": return export_failure(429,
-        "too_many_api_requests") if settings.over_limit == "429-empty": return Reply(429, b"", [],
-        replies.TOO_MANY_REQUEST) status = 429 if settings.over_limit == "429" else 200 return
-        import_reply(replies.TOO_MANY_REQUEST, settings, status=status)
+        """The answer beyond a limit: the pages have HTTP 429 without showing its body, and 40401 with HTTP 200."""
+        settings = self.settings
+        if call.family == "exports":
+            return export_failure(429, "too_many_api_requests")
+        if settings.over_limit == "429-empty":
+            return Reply(429, b"", [], replies.TOO_MANY_REQUEST)
+        status = 429 if settings.over_limit == "429" else 200
+        return import_reply(replies.TOO_MANY_REQUEST, settings, status=status)
 
     def _import(self, call: Call) -> Reply:
         settings = self.settings
         service = _service_id(call.query)
+        if service is None:
+            return import_reply(replies.BAD_REQUEST, settings, status=400)
         if service != settings.service_id:
-            if service is None:
-                return import_reply(replies.BAD_REQUEST, settings, status=400)
             return import_reply(replies.INVALID_SERVICE_ID, settings)
         if call.headers.get(b"access_token", b"").decode("latin-1") not in self.import_tokens:
             return import_reply(replies.INVALID_TOKEN, settings)
         readable = _read(call)
         if not self._within_limit(call):
             return self.throttled(call)
-        if not readable:
-            return import_reply(replies.BAD_REQUEST, settings, status=400)
+        code = self._load(call) if readable else replies.BAD_REQUEST
+        return import_reply(code, settings, status=400 if code == replies.BAD_REQUEST else 200)
+
+    def _load(self, call: Call) -> int:
         if call.path == _EVENTS and event_count(call.body) > validate.MAX_EVENTS:
-            return import_reply(replies.TOO_MANY_EVENTS, settings)
-        found = self._checks[call.path](call.body, settings)
+            return replies.TOO_MANY_EVENTS
+        found = self._checks[call.path](call.body, self.settings)
         if found.bad_request:
             call.problems = found.all()
-            return import_reply(replies.BAD_REQUEST, settings, status=400)
+            return replies.BAD_REQUEST
         accepted = self._load_events(call, found) if call.path == _EVENTS else self._load_person(call, found)
-        return import_reply(replies.OK if accepted else replies.VALIDATION_FAILURE, settings)
+        return replies.OK if accepted else replies.VALIDATION_FAILURE
 
     def _load_events(self, call: Call, found: Findings) -> bool:
         settings = self.settings
@@ -217,8 +223,8 @@ class Api:
 
 def event_count(body: Any) -> int:
     """How many events a body has, whatever its form."""
-    events: Any = body.get("events") if isinstance(body, dict) else None
-    return len(events) if isinstance(events, list) else 0
+    events = body.get("events") if is_object(body) else None
+    return len(events) if is_array(events) else 0
 
 
 def _service_id(query: bytes) -> str | None:

@@ -12,6 +12,7 @@ from dfinery_async.emulator.misfires import misfire
 from dfinery_async.emulator.pages import pages
 from dfinery_async.emulator.records import RequestRecord
 from dfinery_async.emulator.replies import Reply, failure_json
+from dfinery_async.emulator.shapes import is_array, is_object
 from dfinery_async.emulator.wire import reset
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class App:
         self._date = (0, b"")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         headers: dict[bytes, bytes] = dict(scope["headers"])
         path: str = scope["path"]
         if not _is_loopback(headers.get(b"host", b"")):
@@ -222,13 +224,13 @@ def _head(parts: Iterator[bytes] | list[bytes], size: int) -> Iterator[bytes]:
 
 def _outline(body: Any) -> tuple[dict[str, Any] | None, int, int]:
     """Identity, number of events and number of items of a body of whatever form."""
-    if not isinstance(body, dict):
+    if not is_object(body):
         return None, 0, 0
-    holder: Any = body.get("common", body)
-    identity: Any = holder.get("identity") if isinstance(holder, dict) else None
+    holder = body.get("common", body)
+    identity = holder.get("identity") if is_object(holder) else None
     count = event_count(body)
     items = 0
     for event in body["events"] if count else ():
-        of_event: Any = event.get("event_items") if isinstance(event, dict) else None
-        items += len(of_event) if isinstance(of_event, list) else 0
-    return identity if isinstance(identity, dict) else None, count, items
+        of_event = event.get("event_items") if is_object(event) else None
+        items += len(of_event) if is_array(of_event) else 0
+    return identity if is_object(identity) else None, count, items

@@ -15,17 +15,19 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from dfinery_async.emulator.store import ITEM_PREFIX, looks_like_datetime
+from dfinery_async.emulator.shapes import is_array, is_object
+from dfinery_async.emulator.store import ITEM_PREFIX, Kind, looks_like_datetime
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
     from dfinery_async.emulator.profiles import Person
     from dfinery_async.emulator.settings import Settings
-    from dfinery_async.emulator.store import Kind, Store, StoredEvent
+    from dfinery_async.emulator.store import Store, StoredEvent
 
 _CONDITIONS: Final = frozenset({"all", "include", "exclude"})
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -136,7 +138,7 @@ def export_profiles(body: Any, store: Store, settings: Settings) -> Iterator[byt
 
 
 def _object(body: Any, names: frozenset[str], settings: Settings) -> dict[str, Any]:
-    if not isinstance(body, dict):
+    if not is_object(body):
         raise RefusedExportError("invalid_parameter", "")
     for name in body:
         if name not in names and settings.unknown_fields == "reject":
@@ -153,7 +155,7 @@ def _selection(query: Mapping[str, Any], field: str, *, required: bool) -> Selec
     names = query.get(field)
     if names is None:
         return Selection(condition, None)
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not is_array(names) or not all(isinstance(name, str) for name in names):
         raise RefusedExportError("invalid_parameter", field)
     return Selection(condition, frozenset(names))
 
@@ -184,7 +186,11 @@ class _Cells:
         self._zone = settings.csv_zone
         self._form = settings.csv_datetime
         self._true, self._false = ("TRUE", "FALSE") if upper else ("true", "false")
-        self.unset: dict[Kind, str] = {"scalar": "", "boolean": self._false if unset_boolean else "", "list": "null"}
+        self.unset: dict[Kind, str] = {
+            Kind.SCALAR: "",
+            Kind.BOOLEAN: self._false if unset_boolean else "",
+            Kind.LIST: "null",
+        }
 
     def local(self, text: str) -> datetime:
         """A datetime of the API in the zone of the CSV."""
@@ -217,7 +223,7 @@ class _Cells:
             return value
         if isinstance(value, bool):
             return self._true if value else self._false
-        if isinstance(value, list):
+        if is_array(value):
             return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         return repr(value)
 
@@ -273,7 +279,7 @@ def _csv(
     """The CSV in parts: each row is its system cells, the properties, and an item whose names get the prefix."""
     header = sorted({*system_columns, *columns})
     place = {name: number for number, name in enumerate(header)}
-    unset = [cells.unset[columns.get(name, "scalar")] for name in header]
+    unset = [cells.unset[columns.get(name, Kind.SCALAR)] for name in header]
     buffer = io.StringIO(newline="")
     if settings.csv_bom:
         buffer.write("\ufeff")

@@ -6,10 +6,12 @@ import random
 import re
 import threading
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
+
+from dfinery_async.emulator.shapes import is_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 FaultKind = Literal[
     "latency", "hang", "status", "code", "html", "redirect", "throttle",
@@ -125,7 +127,7 @@ class Fault:
             values[name] = _option(name, value)
         if kind not in _KINDS:
             raise ValueError(f"fault {text!r}: expected one of 5xx, {', '.join(_KINDS)}")
-        return cls(kind, **values)
+        return cls(cast("FaultKind", kind), **values)
 
     def poisons(self, event: Mapping[str, Any]) -> bool:
         """Whether an event is one that this fault has refused."""
@@ -137,7 +139,7 @@ class Fault:
         if match in {event.get("event_log_id"), event.get("event_name")}:
             return True
         properties = event.get("event_properties")
-        return isinstance(properties, dict) and any(match in pair for pair in properties.items())
+        return is_object(properties) and any(match in pair for pair in properties.items())
 
 
 # The option that `KIND=VALUE` sets, unless the value is a percentage.
@@ -269,12 +271,12 @@ class FaultBoard:
                     plan = replace(plan, fault=fault)
             return plan
 
-    def poisoned(self, plan: Plan, events: list[Mapping[str, Any]]) -> frozenset[int]:
+    def poisoned(self, plan: Plan, events: Sequence[Any]) -> frozenset[int]:
         """The places of the events that faults of the plan have refused; a fault hits each call once."""
         places: set[int] = set()
         with self._lock:
             for handle in plan.poisons:
-                mine = [place for place, event in enumerate(events) if handle.fault.poisons(event)]
+                mine = [place for place, event in enumerate(events) if is_object(event) and handle.fault.poisons(event)]
                 if mine and handle.fires(self._random):
                     places.update(mine)
         return frozenset(places)

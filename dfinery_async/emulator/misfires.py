@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from dfinery_async.emulator.api import Api, Call
     from dfinery_async.emulator.faults import Fault
 
+_SERVER_ERRORS = 500  # the first of HTTP's
+
 
 def misfire(fault: Fault, call: Call, api: Api) -> Reply:
     """The answer to a call that a fault has hit; kinds without an answer of their own get the API's."""
-    answered = api.answer(call) if fault.processed or fault.kind in {"lost_answer", "poison", "truncate"} else None
+    answered = api.answer(call) if fault.processed or fault.kind in {"lost_answer", "truncate"} else None
     match fault.kind:
         case "status":
             reply = _status(fault, call, api)
@@ -47,8 +49,8 @@ def _status(fault: Fault, call: Call, api: Api) -> Reply:
     if call.family == "exports":
         reply = export_failure(status, fault.message or "unknown_error")
     else:
-        code = replies.INTERNAL_SERVER_ERROR if status >= 500 else replies.BAD_REQUEST  # noqa: PLR2004  # HTTP's own
-        border reply = import_reply(code, api.settings, status=status, message=fault.message)
+        code = replies.INTERNAL_SERVER_ERROR if status >= _SERVER_ERRORS else replies.BAD_REQUEST
+        reply = import_reply(code, api.settings, status=status, message=fault.message)
     if fault.body == "broken" and isinstance(reply.body, bytes):
         reply.body = reply.body[: len(reply.body) // 2]
     return reply

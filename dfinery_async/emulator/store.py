@@ -5,17 +5,26 @@ from __future__ import annotations
 import re
 import threading
 from dataclasses import dataclass
+from enum import Enum
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from dfinery_async.emulator.profiles import People
+from dfinery_async.emulator.shapes import is_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from dfinery_async.emulator.profiles import Person, Profile
 
-Kind = Literal["scalar", "boolean", "list"]
+
+class Kind(Enum):
+    """Kinds of columns that write an unset value in different ways."""
+
+    SCALAR = "scalar"
+    BOOLEAN = "boolean"
+    LIST = "list"
+
 
 ITEM_PREFIX: Final = "df_items_"
 
@@ -40,15 +49,15 @@ _STANDARD_ITEM_PROPERTIES = (
     "df_quantity",
 )
 _STANDARD_USER_PROPERTIES: Mapping[str, Kind] = {
-    "df_birth": "scalar",
-    "df_gender": "scalar",
-    "df_kakao_ads_optin": "boolean",
-    "df_membership": "scalar",
-    "df_name": "scalar",
-    "df_push_ads_optin": "boolean",
-    "df_push_night_ads_optin": "boolean",
-    "df_push_optin": "boolean",
-    "df_sms_ads_optin": "boolean",
+    "df_birth": Kind.SCALAR,
+    "df_gender": Kind.SCALAR,
+    "df_kakao_ads_optin": Kind.BOOLEAN,
+    "df_membership": Kind.SCALAR,
+    "df_name": Kind.SCALAR,
+    "df_push_ads_optin": Kind.BOOLEAN,
+    "df_push_night_ads_optin": Kind.BOOLEAN,
+    "df_push_optin": Kind.BOOLEAN,
+    "df_sms_ads_optin": Kind.BOOLEAN,
 }
 
 _DATETIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3})?Z")
@@ -78,8 +87,8 @@ class Columns:
     """Names and kinds of the columns that exports have: the standard ones, and others as they are first seen."""
 
     def __init__(self) -> None:
-        self.event: dict[str, Kind] = dict.fromkeys(_STANDARD_EVENT_PROPERTIES, "scalar")
-        self.item: dict[str, Kind] = dict.fromkeys(_STANDARD_ITEM_PROPERTIES, "scalar")
+        self.event: dict[str, Kind] = dict.fromkeys(_STANDARD_EVENT_PROPERTIES, Kind.SCALAR)
+        self.item: dict[str, Kind] = dict.fromkeys(_STANDARD_ITEM_PROPERTIES, Kind.SCALAR)
         self.user: dict[str, Kind] = dict(_STANDARD_USER_PROPERTIES)
 
     @staticmethod
@@ -87,9 +96,8 @@ class Columns:
         """Add the names that are new. The kind is that of the first value; a null value has none."""
         for name, value in properties.items():
             if name not in columns and value is not None:
-                columns[name] = (
-                    "boolean" if isinstance(value, bool) else "list" if isinstance(value, list) else "scalar"
-                )
+                boolean = isinstance(value, bool)
+                columns[name] = Kind.BOOLEAN if boolean else Kind.LIST if is_array(value) else Kind.SCALAR
 
 
 class Store:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 
+from dfinery_async.emulator.shapes import is_object
+
 # Made by the SDKs on their own: "System events need no registration".
 _SYSTEM_EVENTS = frozenset({"df_start_session", "df_end_session"})
 # Registered with the service: "Profile: Get started".
@@ -54,7 +56,7 @@ class Registry:
 def _names(entries: Iterable[Any] | None, always: frozenset[str] = frozenset()) -> frozenset[str] | None:
     if entries is None:
         return None
-    return always.union(entry["name"] if isinstance(entry, Mapping) else entry for entry in entries)
+    return always.union(str(entry["name"] if is_object(entry) else entry) for entry in entries)
 
 
 def _unknown(properties: Mapping[str, Any] | None, names: frozenset[str] | None) -> list[str]:

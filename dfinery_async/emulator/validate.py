@@ -14,6 +14,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 from dfinery_async.emulator.profiles import IDENTITY_FIELDS
+from dfinery_async.emulator.shapes import is_array, is_object
 from dfinery_async.emulator.store import looks_like_datetime
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def check_events(body: Any, settings: Settings) -> Findings:
     if not _has_envelope(body, {"common": dict, "events": list}, found, settings):
         return found
     common, events = body["common"], body["events"]
-    if "identity" not in common or not isinstance(common["identity"], dict):
+    if "identity" not in common or not is_object(common["identity"]):
         found.bad_request.append(Problem("common.identity", "missing, or no object"))
         return found
     found.problems += _check_names(common, {"identity"}, "common", settings)
@@ -121,7 +122,7 @@ def check_profile(body: Any, settings: Settings) -> Findings:
 
 def check_event(event: Any, path: str, settings: Settings) -> list[Problem]:
     """Check one event."""
-    if not isinstance(event, dict):
+    if not is_object(event):
         return [Problem(path, "no object")]
     log_id = event.get("event_log_id")
     problems: list[Problem] = []
@@ -162,7 +163,7 @@ def check_identity(identity: dict[str, Any], path: str, settings: Settings) -> l
 
 
 def _has_envelope(body: Any, types: dict[str, type], found: Findings, settings: Settings) -> bool:
-    if not isinstance(body, dict):
+    if not is_object(body):
         found.bad_request.append(Problem("", "the body is no object"))
         return False
     for name, expected in types.items():
@@ -181,7 +182,7 @@ def _check_names(value: dict[str, Any], names: Collection[str], path: str, setti
 
 
 def _check_items(items: Any, path: str, settings: Settings) -> list[Problem]:
-    if not isinstance(items, list):
+    if not is_array(items):
         return [Problem(path, "no array")]
     problems = [
         problem for place, item in enumerate(items) for problem in _check_properties(item, f"{path}[{place}]", settings)
@@ -193,7 +194,7 @@ def _check_items(items: Any, path: str, settings: Settings) -> list[Problem]:
 
 
 def _check_properties(properties: Any, path: str, settings: Settings) -> list[Problem]:
-    if not isinstance(properties, dict):
+    if not is_object(properties):
         return [Problem(path, "no object")]
     problems: list[Problem] = []
     for name, value in properties.items():
@@ -209,7 +210,7 @@ def _wrong(value: Any, settings: Settings) -> str | None:
     """What makes a value none of the types of "Data Type"."""
     if value is None:
         return "null" if settings.null_values == "reject" else None
-    if isinstance(value, list):
+    if is_array(value):
         return _wrong_array(value)
     return _wrong_scalar(value)
 

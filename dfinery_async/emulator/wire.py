@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from uvicorn._types import ASGI3Application
+    from starlette.types import ASGIApp
 
 # Bounds the wait for calls that are still being answered when the server stops; their connections are gone by then.
 _STOP_SECONDS = 2.0
@@ -33,7 +33,7 @@ class _OpenProtocol(HttpToolsProtocol):
 
 
 async def serve(
-    app: ASGI3Application, listener: socket.socket, keep_alive: int, stop: asyncio.Event, ready: Callable[[], None]
+    app: ASGIApp, listener: socket.socket, keep_alive: int, stop: asyncio.Event, ready: Callable[[], None]
 ) -> None:
     """Serve until told to stop, then drop all connections.
 
