@@ -24,6 +24,7 @@ _LONGEST_MINUTE_RESET = 7_200  # `1M` is a month, unless the window ends within 
 _MILLISECONDS_FROM = 1e11
 _LATEST = 4.0e9  # seconds since 1970; anything later is no reset
 _LARGEST_COUNT = 10**12
+_LONGEST_GUESS = 60.0  # where a reply counts but names no reset, the count is believed for this long
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -103,9 +104,13 @@ class QuotaWindow:
         self._spent += 1
         self._spent_in_window += 1
 
+    def forget(self) -> None:
+        """Note that a call was not made after all, or got no reply that could count it."""
+        self._spent = max(0, self._spent - 1)
+
     def observe(self, seen: Observation, now: float) -> None:
         """Take in what a reply says; the reply has counted its own call."""
-        self._spent = max(0, self._spent - 1)
+        self.forget()
         if seen.period is not None:
             self.period = seen.period
         self._roll(now)
@@ -116,6 +121,8 @@ class QuotaWindow:
             elif reset_at < self.reset_at - self.period / 2:
                 return  # a late reply of the window before: its count says nothing of this one
         if seen.remaining is not None:
+            if self.reset_at is None:
+                self.reset_at = now + min(self.period, _LONGEST_GUESS)
             # Replies overtake each other: within a window the smallest count is the newest.
             self.remaining = seen.remaining if self.remaining is None else min(self.remaining, seen.remaining)
             self._limit = max(self._spent_in_window, self.remaining + self._spent_in_window) or self._limit
@@ -139,11 +146,9 @@ class QuotaWindow:
         self._roll(now)
         if self._hold_until > now:
             return self._hold_until - now
-        if self.available() > 0:
+        if self.available() > 0 or self.reset_at is None:
             return 0.0
-        if self.reset_at is not None:
-            return max(self.reset_at - now, 0.001)
-        return self.period / max(self._limit, 1.0)
+        return self.reset_at - now
 
     def available(self) -> float:
         """Calls that may still be made in this window, as far as it is known."""

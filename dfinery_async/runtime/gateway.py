@@ -1,0 +1,131 @@
+"""One attempt of one call: address, token, transport, quota headers, meaning. No retries, no waiting.
+
+Must only be called from tasks that the library owns: see `tasks.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Literal
+
+from dfinery_async.config import Family, Origin, Token, TokenSource
+from dfinery_async.core.endpoints import Endpoint
+from dfinery_async.core.outcome import Outcome, Verdict, classify
+from dfinery_async.core.reply import Headers
+from dfinery_async.errors import ConfigError, ConnectionFailed, RateLimited
+from dfinery_async.runtime.pacer import Pacer
+from dfinery_async.runtime.transport import StreamedReply, Transport
+from dfinery_async.version import __version__
+
+__all__ = ["Gateway"]
+
+_USER_AGENT = f"dfinery-async/{__version__} Python/{platform.python_version()}"
+"""The console's log of export calls shows it (user guide, "HTTP API (Export)")."""
+
+
+class Gateway:
+    """The API's address with the tokens it takes.
+
+    Tokens leave only here: the import token as `access_token`, the export token as Bearer, never the other way round,
+    and only to the configured origin (API guide, "Authentication").
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        pacers: dict[Family, Pacer],
+        *,
+        origin: Origin,
+        service_id: str,
+        import_token: TokenSource | None,
+        export_token: TokenSource | None,
+        concurrent_exports: int,
+    ) -> None:
+        self.pacers = pacers
+        self.last_answer_at: float | None = None
+        self._transport = transport
+        self._origin = origin
+        self._service_id = service_id
+        self._tokens: dict[str, TokenSource | None] = {"import": import_token, "export": export_token}
+        self._exports = asyncio.Semaphore(concurrent_exports)
+
+    def set_token(self, kind: Literal["import", "export"], token: TokenSource) -> None:
+        """Use another token from the next request on."""
+        self._tokens[kind] = token if callable(token) else _token(token, kind)
+
+    def require(self, endpoint: Endpoint) -> None:
+        """Raise ConfigError when the token for this call is not set."""
+        self._token(endpoint)
+
+    async def send(self, endpoint: Endpoint, body: bytes) -> Outcome:
+        """Make one attempt of an import call. Leave must have been taken from the family's pacer."""
+        pacer = self.pacers[endpoint.family]
+        try:
+            reply = await self._transport.post(self._url(endpoint), self._headers(endpoint), body)
+        except ConnectionFailed as error:
+            pacer.unanswered()
+            return Outcome(Verdict.RETRY, error)
+        except BaseException:
+            pacer.unanswered()
+            raise
+        self.last_answer_at = asyncio.get_running_loop().time()
+        pacer.observe(reply.headers)
+        outcome = classify(reply.status, reply.body)
+        if outcome.verdict is Verdict.THROTTLED:
+            self.note_throttled(endpoint.family, outcome.error)
+        return outcome
+
+    @asynccontextmanager
+    async def open(self, endpoint: Endpoint, body: bytes) -> AsyncIterator[StreamedReply]:
+        """Make one attempt of an export call and give its answer as it arrives.
+
+        Waits for the hourly quota and for one of the places at once (API guide, "Request Limit": five).
+        """
+        async with self._exports:
+            pacer = self.pacers[endpoint.family]
+            await pacer.take()
+            answered = False
+            try:
+                async with self._transport.stream(self._url(endpoint), self._headers(endpoint), body) as reply:
+                    answered = True
+                    pacer.observe(reply.headers)
+                    yield reply
+            finally:
+                if not answered:
+                    pacer.unanswered()
+
+    def note_throttled(self, family: Family, error: BaseException | None) -> float:
+        """Hold a family after a "too many requests". Returns for how many seconds; the error learns the moment."""
+        pacer = self.pacers[family]
+        wait = pacer.throttled()
+        if isinstance(error, RateLimited):
+            error.reset_at = pacer.reset_at()
+        return wait
+
+    def _url(self, endpoint: Endpoint) -> str:
+        return f"{self._origin}{endpoint.path}?service_id={self._service_id}"
+
+    def _headers(self, endpoint: Endpoint) -> Headers:
+        token = self._token(endpoint).reveal()
+        return [
+            ("host", self._origin.authority),
+            ("user-agent", _USER_AGENT),
+            ("accept", "*/*"),
+            ("accept-encoding", "identity"),
+            ("content-type", "application/json"),
+            ("access_token", token) if endpoint.token == "import" else ("authorization", f"Bearer {token}"),
+        ]
+
+    def _token(self, endpoint: Endpoint) -> Token:
+        source = self._tokens[endpoint.token]
+        if source is None:
+            name = f"{endpoint.token}_token"
+            raise ConfigError(f"{name} is not set; give it to the client, or set DFINERY_{name.upper()}")
+        return _token(source() if callable(source) else source, endpoint.token)
+
+
+def _token(token: str | Token, kind: str) -> Token:
+    return token if isinstance(token, Token) else Token(token, f"{kind}_token")

@@ -1,0 +1,197 @@
+"""Waiting as the quota says: a token bucket for the spread, the window for the end.
+
+aiolimiter's bucket cannot be re-rated, wakes the smallest request first, and lets twice its size through at the start.
+So its unit here is *time*: it holds a tenth of a second, leaks one second a second, and a call draws `1/pace` of it;
+a change of pace then shows at the next draw. Draws are leases of about ten milliseconds of calls, all made by one task
+a family, so that a call costs a subtraction and the order of arrival is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from time import time
+
+from aiolimiter import AsyncLimiter
+
+from dfinery_async.config import FAMILIES, Family, PacingConfig, RetryConfig
+from dfinery_async.core.quota import QuotaWindow, read_headers
+from dfinery_async.core.reply import Headers
+from dfinery_async.core.retry import backoff
+from dfinery_async.runtime.tasks import TaskOwner
+
+__all__ = ["Pacer", "make_pacers"]
+
+_BUCKET = 0.1
+_LEASE = 0.01
+_MINUTE, _HOUR = 60.0, 3600.0
+
+
+def make_pacers(pacing: PacingConfig, retry: RetryConfig, tasks: TaskOwner, random: Random) -> dict[Family, Pacer]:
+    """Make one pacer a family, so that no family's limit delays another."""
+    periods = {"exports": _HOUR}
+    return {
+        family: Pacer(
+            QuotaWindow(
+                getattr(pacing, family),
+                periods.get(family, _MINUTE),
+                share=pacing.share,
+                horizon=pacing.horizon,
+            ),
+            retry=retry,
+            tasks=tasks,
+            random=random,
+        )
+        for family in FAMILIES
+    }
+
+
+class Pacer:
+    """Lets calls of one family pass as fast as its quota allows, in the order in which they ask.
+
+    Args:
+        window: what is known of the quota.
+        retry: how long to hold where a "too many requests" names no end.
+        tasks: owner of the task that draws leases.
+        random: chance, for jitter.
+    """
+
+    def __init__(self, window: QuotaWindow, *, retry: RetryConfig, tasks: TaskOwner, random: Random) -> None:
+        self.window = window
+        self.on_credit: Callable[[], None] | None = None
+        self._retry = retry
+        self._tasks = tasks
+        self._random = random
+        self._credits = 0
+        self._wanted = False
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._drawing: asyncio.Task[None] | None = None
+        self._demand = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._throttles = 0
+
+    def try_take(self) -> bool:
+        """Take leave for one call, if it may be made now; if not, `on_credit` is called when there is some."""
+        if self._waiters or not self._take():
+            self._wanted = True
+            self._draw()
+            return False
+        return True
+
+    async def take(self) -> None:
+        """Wait for leave for one call."""
+        if not self._waiters and self._take():
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._draw()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._give_back()
+            raise
+
+    def hold(self) -> float:
+        """Return the seconds until the next call may be made as far as the window is concerned."""
+        return self.window.wait(_now())
+
+    def reset_at(self) -> dt.datetime | None:
+        """When the window ends, as far as it is known."""
+        reset_at = self.window.reset_at
+        return None if reset_at is None else dt.datetime.fromtimestamp(time() + reset_at - _now(), dt.UTC)
+
+    def observe(self, headers: Headers) -> None:
+        """Take in the quota headers of a reply."""
+        self.window.observe(read_headers(headers, time()), _now())
+        self._throttles = 0
+        self._recheck()
+
+    def throttled(self) -> float:
+        """Note a "too many requests". Returns the seconds until calls may go again."""
+        self._throttles += 1
+        now = _now()
+        chance = self._random.random()
+        fallback = max(0.1, backoff(self._retry, self._throttles + 2, chance))
+        until = self.window.throttled(now, fallback, chance)
+        self._recheck()
+        return until - now
+
+    def _take(self) -> bool:
+        if self._credits <= 0:
+            return False
+        self._credits -= 1
+        self.window.spend()
+        return True
+
+    def unanswered(self) -> None:
+        """Note that a call got no reply, so that no header will count it."""
+        self.window.forget()
+
+    def _give_back(self) -> None:
+        """A call that had its leave is not made: pass the leave on."""
+        self.window.forget()
+        self._credits += 1
+        self._hand_out()
+
+    def _recheck(self) -> None:
+        """Leave in hand is void when the window has no room for it any more."""
+        if self._credits and self.window.wait(_now()) > 0:
+            self._credits = 0
+        self._changed.set()
+
+    def _draw(self) -> None:
+        self._demand.set()
+        if self._drawing is None:
+            self._drawing = self._tasks.start(self._run(), "pacer")
+
+    async def _run(self) -> None:
+        """Draw leases as long as somebody waits for one."""
+        bucket = AsyncLimiter(_BUCKET, _BUCKET)
+        while True:
+            if not (self._wanted or self._waiters):
+                self._demand.clear()
+                await self._demand.wait()
+            elif (wait := self.hold()) > 0:
+                await self._sleep(wait)
+            elif calls := await self._lease(bucket):
+                self._credits = calls
+                self._hand_out()
+                self._wanted = False
+                if self._credits and self.on_credit is not None:
+                    self.on_credit()
+
+    async def _lease(self, bucket: AsyncLimiter) -> int:
+        """Pay for a few calls at the pace of now, and return their number."""
+        pace = self.window.pace(_now())
+        if pace is None:
+            return max(1, len(self._waiters))
+        calls = max(1, int(pace * _LEASE))
+        price = calls / pace
+        while price > 0 and self.window.wait(_now()) <= 0:
+            await bucket.acquire(min(price, _BUCKET))
+            price -= _BUCKET
+        return calls if price <= 0 and self.window.wait(_now()) <= 0 else 0
+
+    def _hand_out(self) -> None:
+        while self._credits and self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                self._take()
+                waiter.set_result(None)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep until the window may have room; a reply that changes what is known wakes earlier."""
+        self._changed.clear()
+        timer = asyncio.get_running_loop().call_later(seconds, self._changed.set)
+        try:
+            await self._changed.wait()
+        finally:
+            timer.cancel()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
