@@ -1,0 +1,49 @@
+"""Exit codes, and which error ends with which."""
+
+from __future__ import annotations
+
+import enum
+
+from dfinery_async import errors
+
+__all__ = ["CliError", "Exit", "exit_of"]
+
+
+class Exit(enum.IntEnum):
+    """What the shell gets. The numbers are part of the contract with scripts."""
+
+    OK = 0
+    INCOMPLETE = 1
+    """Something was rejected, dropped or left, or an answer broke off."""
+    USAGE = 2
+    """Wrong use, missing settings, or a file that can't be read at all."""
+    UNAUTHORIZED = 3
+    UNREACHABLE = 4
+    INTERRUPTED = 130
+
+
+class CliError(Exception):
+    """Ends a command with a message for people.
+
+    Attributes:
+        code: the exit code.
+    """
+
+    def __init__(self, message: str, code: Exit = Exit.USAGE) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def exit_of(error: errors.DfineryError) -> Exit:
+    """Return the exit code of an error that ended a command."""
+    match error:
+        case errors.ConfigError() | errors.InvalidInputError():
+            return Exit.USAGE
+        case errors.InvalidToken() | errors.InvalidServiceId():
+            return Exit.UNAUTHORIZED
+        case errors.ConnectionFailed():
+            return Exit.UNREACHABLE
+        case errors.UnexpectedResponse(retryable=False):
+            return Exit.UNREACHABLE  # whatever answers at this address, it is not the API
+        case _:
+            return Exit.INCOMPLETE

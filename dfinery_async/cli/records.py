@@ -1,0 +1,156 @@
+"""What the lines of a file become: checked values, or the reason why not.
+
+A line is the API's own event with its identity beside it. Names in messages are the file's own (`event_properties.x`),
+and no message repeats a value of the file, which may be personal.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from dfinery_async.errors import InvalidInputError
+from dfinery_async.models import Event, Identity
+from dfinery_async.redact import safe_text
+from dfinery_async.values import check_properties, datetime_text
+
+__all__ = ["BadLine", "Kind", "LineError", "Record", "event_record", "identity_record", "profile_record"]
+
+Kind: TypeAlias = Literal["events", "identities", "profiles"]
+"""What a file holds."""
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """A good line.
+
+    Attributes:
+        identity: whose it is.
+        event: the event of an events file.
+        properties: the user properties of a profiles file.
+    """
+
+    identity: Identity
+    event: Event | None = None
+    properties: Mapping[str, Any] | None = None
+
+
+class BadLine(msgspec.Struct, frozen=True):
+    """A line that can't be sent.
+
+    Attributes:
+        line: its number, counted from 1; the first one where a row spans several.
+        reason: what is wrong, without values of the file.
+        field: where, in the file's own names.
+        content: the line as an object of JSON, where it is one: for a rejects file.
+        text: the line as it stands, where it is no object.
+    """
+
+    line: int
+    reason: str
+    field: str | None = None
+    content: Mapping[str, Any] | None = None
+    text: str | None = None
+
+    def __str__(self) -> str:
+        return f"{safe_text(self.field)}: {self.reason}" if self.field else self.reason
+
+    def __repr__(self) -> str:
+        return f"BadLine(line={self.line}, {str(self)!r})"  # content and text may be personal
+
+
+class LineError(Exception):
+    """What is wrong with a line, before it is known which line that is."""
+
+    def __init__(self, reason: str, field: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.field = field
+
+
+_IDS: Final = uuid.UUID("d1f1e4a6-5f0c-5e0e-9a53-6b1f7c1a90aa")
+_canonical = msgspec.json.Encoder(order="deterministic").encode
+
+
+def event_record(
+    line: int,
+    identity: Mapping[str, Any],
+    *,
+    name: str,
+    moment: str,
+    properties: Mapping[str, Any] | None,
+    items: Sequence[Mapping[str, Any]] | None,
+    log_id: str | None,
+) -> Record:
+    """Check the parts of an event's line.
+
+    A missing log id is derived from what the line says and from its number, not from the file's name, its spacing or
+    the order of its keys: the same file gives the same ids again after a move, and two equal lines are two events.
+
+    Raises:
+        LineError: a part can't be sent.
+    """
+    try:
+        user = Identity(**identity)
+        when = _moment(moment)
+        if log_id is None:
+            said = (line, user, name, datetime_text(when, "datetime"), properties or None, items or None)
+            log_id = _derived(said)
+        return Record(user, Event(name, properties=properties, items=items, datetime=when, log_id=log_id))
+    except InvalidInputError as error:
+        raise LineError(str(error.args[0]), _file_name(error.field)) from None
+
+
+def profile_record(identity: Mapping[str, Any], properties: Mapping[str, Any]) -> Record:
+    """Check the parts of a profile's line.
+
+    Raises:
+        LineError: a part can't be sent.
+    """
+    try:
+        user = Identity(**identity)
+        checked = check_properties(properties, "user_properties")
+    except InvalidInputError as error:
+        raise LineError(str(error.args[0]), error.field) from None
+    if checked is None:
+        raise LineError("must hold at least one property", "user_properties")
+    return Record(user, properties=checked)
+
+
+def identity_record(identity: Mapping[str, Any]) -> Record:
+    """Check the line of an identities file.
+
+    Raises:
+        LineError: it can't be sent.
+    """
+    try:
+        return Record(Identity(**identity))
+    except InvalidInputError as error:
+        raise LineError(str(error.args[0]), error.field) from None
+
+
+def _moment(text: str) -> dt.datetime:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise LineError("must be a datetime such as 2025-03-02T04:11:09.120Z", "event_datetime") from None
+    if moment.tzinfo is None:
+        raise LineError("has no time zone; end it with Z for UTC, or with an offset such as +09:00", "event_datetime")
+    return moment
+
+
+def _derived(said: tuple[Any, ...]) -> str:
+    try:
+        return str(uuid.uuid5(_IDS, _canonical(said).decode()))
+    except (UnicodeEncodeError, RecursionError):  # what can't be sent is found, and named, when the event is checked
+        return str(_IDS)
+
+
+def _file_name(field: str | None) -> str | None:
+    """Turn an event's own name of a field into the file's."""
+    if field is None or field.startswith(("identity", "event_")):
+        return field
+    return f"event_{field}"
