@@ -27,6 +27,7 @@ LAYERS = {
     "errors": 0,
     "redact": 0,
     "values": 0,
+    "version": 0,
     "config": 0,
     "models": 0,
     "core": 1,
@@ -112,7 +113,9 @@ class Module(NamedTuple):
         return _parse(self.text)
 
 
-_parse = functools.cache(ast.parse)
+@functools.cache
+def _parse(text: str) -> ast.Module:
+    return ast.parse(text)
 
 
 def package_modules() -> list[Module]:

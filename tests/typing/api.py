@@ -1,0 +1,194 @@
+"""Every public name, used as users use it. Never run: mypy and pyright read it, both strict.
+
+An `assert_type` fails where a type is lost on the way; a plain call fails where an argument's type is too narrow.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Literal, assert_type
+
+import dfinery_async
+from dfinery_async import (
+    ApiError,
+    BadRequest,
+    ClientClosed,
+    ConfigError,
+    ConnectionFailed,
+    DateRangeExceeded,
+    Delivery,
+    DeliveryError,
+    DfineryClient,
+    DfineryError,
+    Event,
+    ExportError,
+    ExportInterrupted,
+    Identity,
+    InvalidInputError,
+    InvalidServiceId,
+    InvalidToken,
+    QueryFailed,
+    QueueFull,
+    Quota,
+    RateLimited,
+    Rejection,
+    Report,
+    ServerError,
+    SpoolCorrupt,
+    SpoolError,
+    SpoolFull,
+    SpoolLocked,
+    Stats,
+    TooManyEvents,
+    TooManyProfiles,
+    UnexpectedResponse,
+    ValidationFailure,
+    send_partition,
+)
+from dfinery_async.emulator import Emulator
+
+NOW = dt.datetime.now(dt.UTC)
+WHO = Identity(external_id="u1", email="a@example.com", phone_no=None)
+
+
+def values() -> None:
+    """Values take what the API has room for."""
+    Event("df_login")
+    Event("df_purchase", properties={"total": 1.5, "ids": ["a", "b"], "at": NOW, "day": NOW.date(), "gift": None})
+    Event("df_purchase", items=[{"df_item_id": "1", "df_quantity": 2}], datetime=NOW, log_id=str(uuid.uuid4()))
+    assert_type(WHO.external_id, str | None)
+    assert_type(Event("df_login").log_id, str)
+    assert_type(Event("df_login").datetime, dt.datetime)
+    assert_type({WHO: 1, Identity(line_user_id="l"): 2}, dict[Identity, int])
+    assert_type(dfinery_async.__version__, str)
+
+
+async def direct_calls() -> None:
+    """One call, one answer."""
+    async with DfineryClient(
+        service_id="s", import_token="i", export_token="e", base_url="https://openapi.dfinery.ai"
+    ) as client:
+        assert_type(client, DfineryClient)
+        await client.send_events("u1", ["df_login", Event("df_logout")])
+        await client.send_events(WHO, (Event("df_login") for _ in range(3)))
+        await client.upsert_identity(WHO)
+        await client.delete_identity("u1")
+        await client.update_profile("u1", {"df_gender": "Female", "age": 30})
+        quota = client.quota("events")
+        assert_type(quota, Quota)
+        assert_type(quota.reset_at, dt.datetime | None)
+        assert_type(quota.remaining, int | None)
+    async with DfineryClient.from_env() as other:
+        assert_type(other, DfineryClient)
+
+
+async def exports(client: DfineryClient) -> None:
+    """Rows, batches, files."""
+    async with client.export_events(
+        dt.date(2025, 3, 1), "2025-03-02", events=["df_login"], exclude_properties=["x"], days_per_call=1
+    ) as export:
+        assert_type(export.columns, list[str])
+        async for row in export:
+            assert_type(row, dict[str, Any])
+    async with client.export_events("2025-03-01", "2025-03-02") as export:
+        await export.save(Path("events.parquet"))
+        await export.save("events.csv.gz")
+    async with client.export_profiles(audience="a", properties=["df_gender"]) as profiles:
+        async for _ in profiles.batches():
+            pass
+
+
+async def producing(client: DfineryClient) -> None:
+    """Many events, their receipts, and the books."""
+    async with client.producer(
+        linger=0.1, max_in_flight=8, on_full="wait", spool=Path("spool"), on_rejected=rejected, delivery_timeout=None
+    ) as producer:
+        receipt = await producer.track("u1", "df_login")
+        delivery = await receipt
+        assert_type(delivery, Delivery)
+        assert_type(delivery.status, Literal["delivered", "spooled"])
+        producer.track_nowait(WHO, Event("df_login"))
+        await producer.identify(WHO)
+        await producer.set_profile(WHO, {"df_gender": "Female"})
+        assert_type(await producer.flush(timeout=5), Report)
+        assert_type(producer.stats(), Stats)
+    assert_type(await producer.aclose(timeout=30.0), Report)
+    async with client.producer(on_rejected="rejects.jsonl"), client.producer(on_rejected=rejected_later):
+        pass
+
+
+def rejected(rejection: Rejection) -> None:
+    """Take a rejection, at once."""
+    assert_type(rejection.identity, Identity)
+    assert_type(rejection.event, Event | None)
+    assert_type(rejection.error, DfineryError)
+    assert_type(rejection.attempts, int)
+
+
+async def rejected_later(rejection: Rejection) -> None:
+    """Take a rejection, and wait for something."""
+
+
+async def loading(client: DfineryClient) -> None:
+    """Sources that are pulled, sync or async."""
+
+    def pairs() -> Iterator[tuple[str, str]]:
+        yield "u1", "df_login"
+
+    async def pairs_later() -> AsyncIterator[tuple[Identity, Event]]:
+        yield WHO, Event("df_login")
+
+    assert_type(await client.load(pairs()), Report)
+    assert_type(await client.load(pairs_later()), Report)
+    report = await client.load([(WHO, "df_login"), ("u2", Event("df_login"))])
+    assert_type(report.accepted, int)
+    assert_type(report.to_dict(), dict[str, Any])
+
+
+def partitions() -> None:
+    """What engines run in their workers."""
+    rows: list[dict[str, Any]] = [{"identity": {"external_id": "u1"}, "event_name": "df_login"}]
+    send_partition(rows, settings={"service_id": "s", "import_token": "i", "producer": {"linger": 0.1}})
+
+
+async def errors(client: DfineryClient) -> None:
+    """Each error has its fields, and narrower ones come before wider ones."""
+    try:
+        await client.upsert_identity("u1")
+    except RateLimited as error:
+        assert_type(error.reset_at, dt.datetime | None)
+    except (BadRequest, ValidationFailure, InvalidServiceId, InvalidToken, TooManyEvents, TooManyProfiles) as error:
+        assert_type(error.message, str)
+    except (DateRangeExceeded, QueryFailed, ExportInterrupted, ExportError, ServerError):
+        raise
+    except ApiError as error:
+        assert_type(error.status, int | None)
+        assert_type(error.code, int | None)
+        assert_type(error.retryable, bool)
+        assert_type(error.attempts, int)
+    except InvalidInputError as error:
+        as_value_error: ValueError = error
+        assert_type(error.field, str | None)
+        raise as_value_error from None
+    except (ConnectionFailed, UnexpectedResponse, DeliveryError, QueueFull, ClientClosed, ConfigError) as error:
+        assert_type(error.retryable, bool)
+    except (SpoolFull, SpoolCorrupt, SpoolLocked, SpoolError):
+        raise
+
+
+async def emulating() -> None:
+    """The emulator gives what a client needs."""
+    async with (
+        Emulator() as emulator,
+        DfineryClient(
+            emulator.service_id,
+            import_token=emulator.import_token,
+            export_token=emulator.export_token,
+            base_url=emulator.base_url,
+        ) as client,
+    ):
+        await client.send_events("u1", "df_login")
+        assert_type(emulator.events, list[dict[str, Any]])
