@@ -1,0 +1,110 @@
+"""The asyncio client for DFINERY: send customer events in order and without loss, and export them again.
+
+Names are loaded when they are first used, so that importing the package stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dfinery_async.client import DfineryClient
+    from dfinery_async.config import ConnectionConfig, PacingConfig, RetryConfig, TimeoutConfig, Token
+    from dfinery_async.errors import (
+        ApiError,
+        BadRequest,
+        ClientClosed,
+        ConfigError,
+        ConnectionFailed,
+        DateRangeExceeded,
+        DeliveryError,
+        DfineryError,
+        ExportError,
+        ExportInterrupted,
+        InvalidInputError,
+        InvalidServiceId,
+        InvalidToken,
+        QueryFailed,
+        QueueFull,
+        RateLimited,
+        ServerError,
+        SpoolCorrupt,
+        SpoolError,
+        SpoolFull,
+        SpoolLocked,
+        TooManyEvents,
+        TooManyProfiles,
+        UnexpectedResponse,
+        ValidationFailure,
+    )
+    from dfinery_async.models import Delivery, Event, Identity, Quota, Rejection, Report, Stats
+    from dfinery_async.runtime.producer import Producer
+    from dfinery_async.runtime.receipts import Receipt
+    from dfinery_async.version import __version__
+
+__all__ = [
+    "ApiError",
+    "BadRequest",
+    "ClientClosed",
+    "ConfigError",
+    "ConnectionConfig",
+    "ConnectionFailed",
+    "DateRangeExceeded",
+    "Delivery",
+    "DeliveryError",
+    "DfineryClient",
+    "DfineryError",
+    "Event",
+    "ExportError",
+    "ExportInterrupted",
+    "Identity",
+    "InvalidInputError",
+    "InvalidServiceId",
+    "InvalidToken",
+    "PacingConfig",
+    "Producer",
+    "QueryFailed",
+    "QueueFull",
+    "Quota",
+    "RateLimited",
+    "Receipt",
+    "Rejection",
+    "Report",
+    "RetryConfig",
+    "ServerError",
+    "SpoolCorrupt",
+    "SpoolError",
+    "SpoolFull",
+    "SpoolLocked",
+    "Stats",
+    "TimeoutConfig",
+    "Token",
+    "TooManyEvents",
+    "TooManyProfiles",
+    "UnexpectedResponse",
+    "ValidationFailure",
+    "__version__",
+]
+
+_MODULES = {
+    "client": ("DfineryClient",),
+    "config": ("ConnectionConfig", "PacingConfig", "RetryConfig", "TimeoutConfig", "Token"),
+    "models": ("Delivery", "Event", "Identity", "Quota", "Rejection", "Report", "Stats"),
+    "runtime.producer": ("Producer",),
+    "runtime.receipts": ("Receipt",),
+    "version": ("__version__",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -109,6 +109,11 @@ def datetime_text(value: dt.datetime, field: str) -> str:
     return f"{moment.isoformat('T', 'milliseconds')[:-6]}Z"
 
 
+def moment_text(seconds: float) -> str:
+    """Write a moment, in seconds since 1970, as the API's Datetime."""
+    return datetime_text(dt.datetime.fromtimestamp(seconds, dt.UTC), "datetime")
+
+
 def log_id_text(value: object, field: str) -> str:
     """Bring a UUID in any usual spelling into the API's: lower case with dashes (API guide, "Event")."""
     if isinstance(value, uuid.UUID):

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import datetime as dt
+
 import msgspec
 
 from dfinery_async.models import Event, Identity
 from dfinery_async.values import datetime_text
 
 __all__ = [
+    "decode_event",
+    "decode_identity",
     "encode_event",
     "encode_identity",
     "events_body",
@@ -44,6 +48,23 @@ def encode_event(event: Event) -> bytes:
     """Encode one event as an element of a request's `events`."""
     return _encode(
         _WireEvent(event.log_id, event.name, datetime_text(event.datetime, "datetime"), event.properties, event.items)
+    )
+
+
+def decode_identity(encoded: bytes) -> Identity:
+    """Read back what `encode_identity` wrote."""
+    return msgspec.json.decode(encoded, type=Identity)
+
+
+def decode_event(encoded: bytes) -> Event:
+    """Read back what `encode_event` wrote: events wait encoded, and only a refused one is looked at again."""
+    wire = msgspec.json.decode(encoded, type=_WireEvent)
+    return Event(
+        wire.event_name,
+        properties=wire.event_properties,
+        items=wire.event_items,
+        datetime=dt.datetime.fromisoformat(wire.event_datetime),
+        log_id=wire.event_log_id,
     )
 
 

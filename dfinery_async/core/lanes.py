@@ -155,6 +155,8 @@ class Lanes:
 
     def release(self, now: float) -> None:
         """End the linger of all that was accepted up to now."""
+        if not self._linger:
+            return
         self._released_at = now
         for lane in self._lanes.values():
             if not lane.in_air and not lane.front and lane.due > now and lane.due != math.inf:

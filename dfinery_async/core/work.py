@@ -49,15 +49,17 @@ class Batch:
     Attributes:
         key: the user's encoded identity.
         works: in order.
-        attempts: requests made with it so far.
+        attempts: requests made with its works so far.
+        failures: attempts in a row that ended in passing trouble; they set the backoff.
     """
 
-    __slots__ = ("attempts", "key", "works")
+    __slots__ = ("attempts", "failures", "key", "works")
 
     def __init__(self, key: bytes, works: Sequence[Work], attempts: int = 0) -> None:
         self.key = key
         self.works = works
         self.attempts = attempts
+        self.failures = 0
 
     @property
     def endpoint(self) -> Endpoint:

@@ -47,8 +47,8 @@ class Gateway:
         self.pacers = pacers
         self.last_answer_at: float | None = None
         self._transport = transport
-        self._origin = origin
-        self._service_id = service_id
+        self.origin = origin
+        self.service_id = service_id
         self._tokens: dict[str, TokenSource | None] = {"import": import_token, "export": export_token}
         self._exports = asyncio.Semaphore(concurrent_exports)
 
@@ -106,12 +106,12 @@ class Gateway:
         return wait
 
     def _url(self, endpoint: Endpoint) -> str:
-        return f"{self._origin}{endpoint.path}?service_id={self._service_id}"
+        return f"{self.origin}{endpoint.path}?service_id={self.service_id}"
 
     def _headers(self, endpoint: Endpoint) -> Headers:
         token = self._token(endpoint).reveal()
         return [
-            ("host", self._origin.authority),
+            ("host", self.origin.authority),
             ("user-agent", _USER_AGENT),
             ("accept", "*/*"),
             ("accept-encoding", "identity"),

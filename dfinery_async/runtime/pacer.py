@@ -21,6 +21,7 @@ from dfinery_async.config import FAMILIES, Family, PacingConfig, RetryConfig
 from dfinery_async.core.quota import QuotaWindow, read_headers
 from dfinery_async.core.reply import Headers
 from dfinery_async.core.retry import backoff
+from dfinery_async.models import Quota
 from dfinery_async.runtime.tasks import TaskOwner
 
 __all__ = ["Pacer", "make_pacers"]
@@ -61,7 +62,7 @@ class Pacer:
 
     def __init__(self, window: QuotaWindow, *, retry: RetryConfig, tasks: TaskOwner, random: Random) -> None:
         self.window = window
-        self.on_credit: Callable[[], None] | None = None
+        self.on_credit: list[Callable[[], None]] = []
         self._retry = retry
         self._tasks = tasks
         self._random = random
@@ -103,6 +104,16 @@ class Pacer:
         """When the window ends, as far as it is known."""
         reset_at = self.window.reset_at
         return None if reset_at is None else dt.datetime.fromtimestamp(time() + reset_at - _now(), dt.UTC)
+
+    def quota(self, family: Family) -> Quota:
+        """Return what is known."""
+        return Quota(
+            family=family,
+            limit_period=self.window.period,
+            remaining=self.window.remaining,
+            reset_at=self.reset_at(),
+            pace=self.window.pace(_now()),
+        )
 
     def observe(self, headers: Headers) -> None:
         """Take in the quota headers of a reply."""
@@ -161,8 +172,9 @@ class Pacer:
                 self._credits = calls
                 self._hand_out()
                 self._wanted = False
-                if self._credits and self.on_credit is not None:
-                    self.on_credit()
+                if self._credits:
+                    for wake in tuple(self.on_credit):
+                        wake()
 
     async def _lease(self, bucket: AsyncLimiter) -> int:
         """Pay for a few calls at the pace of now, and return their number."""

@@ -19,12 +19,13 @@ from contextlib import asynccontextmanager
 
 import anyio
 import httpx
+from httpx import AsyncBaseTransport
 
 from dfinery_async.config import ConnectionConfig, TimeoutConfig
 from dfinery_async.core.reply import Headers
 from dfinery_async.errors import ConfigError, ConnectionFailed
 
-__all__ = ["Reply", "StreamedReply", "Transport"]
+__all__ = ["AsyncBaseTransport", "Reply", "StreamedReply", "Transport"]
 
 _SHARD = 8
 _LARGEST_REPLY = 1024 * 1024
@@ -90,12 +91,12 @@ class StreamedReply:
 class _Shard:
     """A pool of at most eight connections."""
 
-    def __init__(self, make: Callable[[], httpx.AsyncBaseTransport]) -> None:
+    def __init__(self, make: Callable[[], AsyncBaseTransport]) -> None:
         self._make = make
         self.pool = make()
-        self._retired: list[httpx.AsyncBaseTransport] = []
+        self._retired: list[AsyncBaseTransport] = []
 
-    def renew(self, lost: httpx.AsyncBaseTransport) -> None:
+    def renew(self, lost: AsyncBaseTransport) -> None:
         """Put a new pool in the place of one that has lost slots (encode/httpcore#1093)."""
         if self.pool is lost:
             self._retired.append(lost)
@@ -122,7 +123,7 @@ class Transport:
         connections: ConnectionConfig,
         *,
         http2: bool = False,
-        custom: httpx.AsyncBaseTransport | None = None,
+        custom: AsyncBaseTransport | None = None,
     ) -> None:
         self._timeouts = timeouts
         if custom is not None:
@@ -131,7 +132,7 @@ class Transport:
         else:
             context = connections.verify or ssl.create_default_context(cafile=_certifi())
 
-            def pool(size: int) -> Callable[[], httpx.AsyncBaseTransport]:
+            def pool(size: int) -> Callable[[], AsyncBaseTransport]:
                 return lambda: _make_pool(size, connections, context, http2=http2)
 
             sizes = [
@@ -257,7 +258,7 @@ def _headers(response: httpx.Response) -> Headers:
 
 def _make_pool(
     size: int, connections: ConnectionConfig, context: ssl.SSLContext, *, http2: bool
-) -> httpx.AsyncBaseTransport:
+) -> AsyncBaseTransport:
     try:
         return httpx.AsyncHTTPTransport(
             verify=context,

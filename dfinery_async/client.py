@@ -1,0 +1,293 @@
+"""The client: settings in, six calls and a producer out. It wires; what is decided is decided in `core/`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from time import time
+from types import TracebackType
+from typing import Any, Literal
+
+from dfinery_async.config import (
+    DEFAULT_BASE_URL,
+    FAMILIES,
+    ConnectionConfig,
+    DeliveryConfig,
+    Family,
+    PacingConfig,
+    RetryConfig,
+    TimeoutConfig,
+    TokenSource,
+    environment,
+    parse_origin,
+    parse_service_id,
+)
+from dfinery_async.core import codec
+from dfinery_async.core.batching import cut_events
+from dfinery_async.core.endpoints import DELETE_IDENTITY, EVENTS, IDENTITIES, PROFILES, Endpoint
+from dfinery_async.errors import ClientClosed, ConfigError, DfineryError, InvalidInputError
+from dfinery_async.models import Event, Identity, Quota, Report, Stats
+from dfinery_async.runtime.calls import Caller
+from dfinery_async.runtime.gateway import Gateway
+from dfinery_async.runtime.loading import pull
+from dfinery_async.runtime.pacer import make_pacers
+from dfinery_async.runtime.producer import Producer
+from dfinery_async.runtime.rejects import OnRejected
+from dfinery_async.runtime.tasks import TaskOwner
+from dfinery_async.runtime.transport import AsyncBaseTransport, Transport
+from dfinery_async.values import check_properties, check_text, moment_text
+
+__all__ = ["DfineryClient"]
+
+
+class DfineryClient:
+    """Talks to one DFINERY service.
+
+    Use it with `async with`, or call `aclose()` in the end. It is made without an event loop and belongs to the loop of
+    its first use.
+
+    Args:
+        service_id: the service, as the console shows it.
+        import_token: for events, identities and profiles; a text, or a function that gives the current one.
+        export_token: for exports; the same. Either may be left out when it is not used.
+        base_url: https, or http to loopback, where an emulator listens.
+        transport: an `httpx.AsyncBaseTransport` to use instead of our own, such as `httpx.MockTransport`.
+        http2: speak HTTP/2; it costs more per request than HTTP/1.1. Needs the `h2` package.
+        timeouts: deadlines of one attempt.
+        connections: how many, and how they are made.
+        retry: when direct calls and producers try again.
+        pacing: how the quota is spent.
+
+    Raises:
+        ConfigError: a setting cannot work; it says which and why.
+    """
+
+    def __init__(
+        self,
+        service_id: str,
+        *,
+        import_token: TokenSource | None = None,
+        export_token: TokenSource | None = None,
+        base_url: str = DEFAULT_BASE_URL,
+        transport: AsyncBaseTransport | None = None,
+        http2: bool = False,
+        timeouts: TimeoutConfig | None = None,
+        connections: ConnectionConfig | None = None,
+        retry: RetryConfig | None = None,
+        pacing: PacingConfig | None = None,
+    ) -> None:
+        self._connections = connections or ConnectionConfig()
+        self._retry = retry or RetryConfig()
+        pacing = pacing or PacingConfig()
+        self._random = random.Random(os.urandom(16))  # noqa: S311 - jitter, not secrets
+        self._tasks = TaskOwner()
+        self._transport = Transport(timeouts or TimeoutConfig(), self._connections, http2=http2, custom=transport)
+        self._gateway = Gateway(
+            self._transport,
+            make_pacers(pacing, self._retry, self._tasks, self._random),
+            origin=parse_origin(base_url),
+            service_id=parse_service_id(service_id),
+            import_token=import_token,
+            export_token=export_token,
+            concurrent_exports=pacing.concurrent_exports,
+        )
+        self._caller = Caller(self._gateway, retry=self._retry, tasks=self._tasks, random=self._random)
+        self._producers: list[Producer] = []
+        self._closed = False
+
+    @classmethod
+    def from_env(cls, **settings: Any) -> DfineryClient:
+        """Make a client from `DFINERY_SERVICE_ID`, `DFINERY_IMPORT_TOKEN`, `DFINERY_EXPORT_TOKEN`, `DFINERY_BASE_URL`.
+
+        Args:
+            **settings: arguments of the client; they win over the environment.
+
+        Raises:
+            ConfigError: the service id is in neither.
+        """
+        merged = {**environment(), **settings}
+        if "service_id" not in merged:
+            raise ConfigError("DFINERY_SERVICE_ID is not set")
+        return cls(**merged)
+
+    async def __aenter__(self) -> DfineryClient:
+        self._check_open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<DfineryClient of {self._gateway.service_id} at {self._gateway.origin}>"
+
+    async def aclose(self) -> None:
+        """End producers that are still open (with their default time), then all tasks and connections."""
+        if self._closed:
+            return
+        self._closed = True
+        for producer in self._producers:
+            await producer.aclose()
+        await self._tasks.aclose()
+        await self._transport.aclose()
+
+    async def send_events(self, identity: Identity | str, events: Event | str | Iterable[Event | str]) -> None:
+        """Send events of one user, in order, and return when the API has confirmed all of them.
+
+        Any number: they are split to the API's limits of 100 events and 100 items a request, sent one after another.
+
+        Args:
+            identity: whose events they are; a plain text is an `external_id`.
+            events: the events; a plain text is an event of that name, now.
+
+        Raises:
+            InvalidInputError: a value that the API has no room for; nothing was sent.
+            DfineryError: a request failed for good. `.delivered` says how many events, from the first, were confirmed
+                before, `.refused` which were in the request that failed; later ones were not sent.
+        """
+        self._check_call(EVENTS)
+        key = codec.encode_identity(Identity.of(identity))
+        single = isinstance(events, Event | str)
+        checked = [Event.of(event) for event in ([events] if single else events)]
+        if not checked:
+            raise InvalidInputError("there must be at least one event", field="events")
+        sent = 0
+        for group in cut_events(key, checked):
+            try:
+                await self._caller.call(EVENTS, codec.events_body(key, group))
+            except DfineryError as error:
+                error.delivered = sent
+                error.refused = range(sent, sent + len(group))
+                raise
+            sent += len(group)
+
+    async def upsert_identity(self, identity: Identity | str) -> None:
+        """Create or update the unified profile of an identity (API guide, "Create and update a unified profile")."""
+        self._check_call(IDENTITIES)
+        key = codec.encode_identity(Identity.of(identity))
+        await self._caller.call(IDENTITIES, codec.identity_body(key, moment_text(time())))
+
+    async def delete_identity(self, external_id: str) -> None:
+        """Delete the unified profile of an `external_id`. It cannot be undone (API guide, "Delete a unified profile")."""
+        self._check_call(DELETE_IDENTITY)
+        key = codec.encode_identity(Identity(external_id=check_text(external_id, "external_id")))
+        await self._caller.call(DELETE_IDENTITY, codec.identity_body(key, moment_text(time())))
+
+    async def update_profile(self, identity: Identity | str, properties: Mapping[str, Any]) -> None:
+        """Set user properties (API guide, "Create and update user properties"); call it when one has changed.
+
+        Raises:
+            InvalidInputError: no property at all, or a value that the API has no room for.
+        """
+        self._check_call(PROFILES)
+        key = codec.encode_identity(Identity.of(identity))
+        checked = check_properties(properties, "properties")
+        if not checked:
+            raise InvalidInputError("a profile update needs at least one property", field="properties")
+        await self._caller.call(PROFILES, codec.profile_body(key, checked, moment_text(time())))
+
+    def quota(self, api: Family) -> Quota:
+        """Return what is known of the quota of a family of calls: documented at first, corrected by every reply.
+
+        Args:
+            api: `"events"`, `"identities"`, `"profiles"` or `"exports"`.
+        """
+        if api not in FAMILIES:
+            raise InvalidInputError(f"must be one of {', '.join(FAMILIES)}", field="api")
+        return self._gateway.pacers[api].quota(api)
+
+    def set_tokens(self, *, import_token: TokenSource | None = None, export_token: TokenSource | None = None) -> None:
+        """Use other tokens from the next request on; work that waits for a good token goes on.
+
+        After a reissue the old token stays valid for two weeks (API guide, "Authentication").
+        """
+        if import_token is not None:
+            self._gateway.set_token("import", import_token)
+        if export_token is not None:
+            self._gateway.set_token("export", export_token)
+        for producer in self._producers:
+            producer.resume()
+
+    def producer(
+        self,
+        *,
+        linger: float = 0.0,
+        max_in_flight: int | None = None,
+        max_pending_events: int = 100_000,
+        max_pending_bytes: int = 64 * 1024 * 1024,
+        max_batch_bytes: int = 1024 * 1024,
+        on_full: Literal["wait", "raise", "drop_newest"] = "wait",
+        delivery_timeout: float | None = None,
+        on_rejected: OnRejected | None = None,
+    ) -> Producer:
+        """Make a producer: many events, best throughput, in order per user. Use it with `async with`.
+
+        Args:
+            linger: seconds that the first event of a request waits for more. With 0 a request leaves at once while
+                there is room, and gets fuller by itself when there is none.
+            max_in_flight: requests in the air at the most; by default, and at most, as many as connections.
+            max_pending_events: units that may wait or be in the air.
+            max_pending_bytes: their encoded size at the most.
+            max_batch_bytes: size of one request at the most; a single larger event travels alone.
+            on_full: what `track` does without room: `"wait"`, `"raise"` QueueFull, or `"drop_newest"`.
+            delivery_timeout: seconds after which a unit that could not be delivered is dropped; `None` is never.
+            on_rejected: called with a `Rejection` for each unit that the API refused for good, sync or async; or the
+                path of a JSON Lines file, to which such units are added for mending.
+
+        Raises:
+            ConfigError: an option cannot work.
+        """
+        self._check_call(EVENTS)
+        connections = self._connections.max_connections
+        config = DeliveryConfig(
+            linger=linger,
+            max_in_flight=connections if max_in_flight is None else max_in_flight,
+            max_pending_events=max_pending_events,
+            max_pending_bytes=max_pending_bytes,
+            max_batch_bytes=max_batch_bytes,
+            on_full=on_full,
+            delivery_timeout=delivery_timeout,
+        )
+        producer = Producer(
+            self._gateway,
+            config,
+            retry=self._retry,
+            tasks=self._tasks,
+            random=self._random,
+            on_rejected=on_rejected,
+        )
+        self._producers = [other for other in self._producers if not other.closed]
+        self._producers.append(producer)
+        return producer
+
+    async def load(
+        self,
+        source: Iterable[tuple[Identity | str, Event | str]] | AsyncIterable[tuple[Identity | str, Event | str]],
+        *,
+        progress: Callable[[Stats], object] | None = None,
+        **options: Any,
+    ) -> Report:
+        """Send all events of a source through a producer, pulled only as fast as they are sent.
+
+        Args:
+            source: pairs of identity and event, sync or async; it is never made a list of.
+            progress: called with the books a few times a second.
+            **options: as for `producer`.
+
+        Returns:
+            The final books.
+        """
+        async with self.producer(**options) as producer:
+            await pull(source, producer, progress)
+        return await producer.aclose()
+
+    def _check_call(self, endpoint: Endpoint) -> None:
+        self._check_open()
+        self._gateway.require(endpoint)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClientClosed("the client is closed; make a new one")

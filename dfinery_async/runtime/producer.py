@@ -1,0 +1,395 @@
+"""The producer: takes work over from callers, bounds it, and keeps the books."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import warnings
+from collections import deque
+from collections.abc import Iterable, Mapping
+from random import Random
+from time import time
+from types import TracebackType
+from typing import Any
+
+from dfinery_async.config import DeliveryConfig, RetryConfig
+from dfinery_async.core import codec
+from dfinery_async.core.books import Books, Fate
+from dfinery_async.core.lanes import Caps, Lanes
+from dfinery_async.core.work import Batch, Work
+from dfinery_async.errors import ClientClosed, DfineryError, InvalidInputError, QueueFull
+from dfinery_async.models import Delivery, Event, Identity, Rejection, Report, Stats
+from dfinery_async.runtime.dispatcher import Dispatcher
+from dfinery_async.runtime.gateway import Gateway
+from dfinery_async.runtime.receipts import Receipt
+from dfinery_async.runtime.rejects import OnRejected, Rejects
+from dfinery_async.runtime.tasks import TaskOwner
+from dfinery_async.values import check_properties, moment_text
+
+__all__ = ["Producer"]
+
+_log = logging.getLogger("dfinery_async.producer")
+_YIELD_EVERY = 64  # units that one caller may hand over before others get a turn of the loop
+_WARN_EVERY = 60.0
+
+
+class Producer:
+    """Sends many events, profiles and identities: batched, paced, retried, in order per user.
+
+    Made by `DfineryClient.producer()`; used with `async with`. Work of one exact identity reaches the API in the order
+    of the calls, one request at a time; neighbours of one kind travel in one request. Callers wait on room and on
+    receipts only: cancelling them cuts nothing that is under way.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        config: DeliveryConfig,
+        *,
+        retry: RetryConfig,
+        tasks: TaskOwner,
+        random: Random,
+        on_rejected: OnRejected | None = None,
+    ) -> None:
+        self._config = config
+        self._books = Books()
+        self._lanes = Lanes(
+            Caps(bytes=config.max_batch_bytes), linger=config.linger, timeout=config.delivery_timeout
+        )
+        self._dispatcher = Dispatcher(
+            gateway,
+            self._lanes,
+            self._books,
+            self,
+            max_in_flight=config.max_in_flight,
+            retry=retry,
+            tasks=tasks,
+            random=random,
+        )
+        self._tasks = tasks
+        self._rejects = None if on_rejected is None else Rejects(on_rejected, tasks)
+        self._waiting: deque[tuple[asyncio.Future[None], bytes, Receipt]] = deque()
+        self._flushes: list[asyncio.Future[None]] = []
+        self._closing: asyncio.Task[Report] | None = None
+        self._report: Report | None = None
+        self._opened_at = asyncio.get_running_loop().time()
+        self._since_yield = 0
+        self._warned_at = -_WARN_EVERY
+
+    async def __aenter__(self) -> Producer:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            self._finish()
+        else:
+            await self.aclose()
+
+    def __del__(self) -> None:
+        if self._report is None and self._books.pending:
+            warnings.warn(
+                f"a dfinery producer was never closed: {self._books.pending} units were not delivered",
+                ResourceWarning,
+                stacklevel=2,
+            )
+
+    async def track(self, identity: Identity | str, event: Event | str) -> Receipt:
+        """Hand over one event; waits for room and returns as soon as the event is accepted.
+
+        Args:
+            identity: whose event it is; a plain text is an `external_id`.
+            event: the event; a plain text is an event of that name, now.
+
+        Returns:
+            A receipt. Awaiting it gives a `Delivery`, or raises `DeliveryError`; it need not be awaited.
+
+        Raises:
+            InvalidInputError: a value that the API has no room for; nothing was queued.
+            QueueFull: there is no room, and the producer was made with `on_full="raise"`.
+            ClientClosed: the producer was closed.
+        """
+        key, receipt = self._event(identity, event)
+        return await self._offer(key, receipt)
+
+    def track_nowait(self, identity: Identity | str, event: Event | str) -> Receipt:
+        """Hand over one event if there is room for it now.
+
+        Raises:
+            InvalidInputError: a value that the API has no room for.
+            QueueFull: there is no room.
+            ClientClosed: the producer was closed.
+        """
+        key, receipt = self._event(identity, event)
+        self._check_open()
+        if self._has_room(receipt):
+            self._enter(key, receipt)
+        elif self._config.on_full == "drop_newest":
+            self._drop_newest(receipt)
+        else:
+            raise self._queue_full()
+        return receipt
+
+    async def identify(self, identity: Identity | str) -> Receipt:
+        """Create or update the unified profile of an identity, in its place among the user's other work.
+
+        Neighbouring calls for the same identity that wait become one request. Raises as `track` does.
+        """
+        key = codec.encode_identity(Identity.of(identity))
+        return await self._offer(
+            key, Receipt("identities", None, size=len(key), moment=moment_text(time()), accepted_at=_now())
+        )
+
+    async def set_profile(self, identity: Identity | str, properties: Mapping[str, Any]) -> Receipt:
+        """Set user properties, in their place among the user's other work.
+
+        Neighbouring updates of a user that wait become one request, in which later values win. Raises as `track` does.
+        """
+        key = codec.encode_identity(Identity.of(identity))
+        checked = check_properties(properties, "properties")
+        if not checked:
+            raise InvalidInputError("a profile update needs at least one property", field="properties")
+        size = len(codec.profile_body(b"", checked, ""))
+        return await self._offer(
+            key, Receipt("profiles", checked, size=size, moment=moment_text(time()), accepted_at=_now())
+        )
+
+    async def flush(self, timeout: float | None = None) -> Report:
+        """Wait until all that was accepted before this call is settled, retries included.
+
+        Args:
+            timeout: seconds to wait at the most; `None` is no bound.
+
+        Returns:
+            The books at that moment, whether or not everything was settled in time.
+        """
+        epoch = self._books.close_epoch()
+        self._release()
+        try:
+            async with asyncio.timeout(timeout):
+                while self._report is None and self._books.open_up_to(epoch):
+                    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                    self._flushes.append(waiter)
+                    await waiter
+        except TimeoutError:
+            pass
+        return self._report or self._make_report()
+
+    async def aclose(self, timeout: float | None = 30.0) -> Report:
+        """Take nothing more, deliver what is left, and end.
+
+        Args:
+            timeout: seconds for the deliveries; what is left then is dropped, with failed receipts. `None` is no bound.
+
+        Returns:
+            The final books. Calling it again gives them again. A cancelled close ends at once, what is left dropped.
+        """
+        if self._report is None:
+            self._refuse_waiting()
+            if self._closing is None:
+                self._closing = self._tasks.start(self._close(timeout), "close")
+            try:
+                await asyncio.shield(self._closing)
+            except asyncio.CancelledError:
+                self._finish()
+                raise
+        return self._report or self._make_report()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self._report is not None
+
+    def resume(self) -> None:
+        """Try again at once what waits for a good token or service id."""
+        self._dispatcher.resume()
+
+    def stats(self) -> Stats:
+        """Return the books of this moment."""
+        return Stats(**self._figures())
+
+    # What the dispatcher tells us (`dispatcher.Settler`).
+
+    def delivered(self, batch: Batch) -> None:
+        """Enter a confirmed request."""
+        delivery = Delivery(status="delivered", attempts=batch.attempts)
+        self._settle(batch.works, "delivered", delivery)
+
+    def rejected(self, batch: Batch, error: DfineryError) -> None:
+        """Enter a work that the API refused."""
+        for work in batch.works:
+            if self._rejects is not None:
+                self._rejects.put(_rejection(batch, work, error))
+        self._settle(batch.works, "rejected", error)
+
+    def dropped(self, works: Iterable[Work], error: DfineryError) -> None:
+        """Enter works that were given up."""
+        self._settle(works, "dropped", error)
+
+    def _settle(self, works: Iterable[Work], fate: Fate, outcome: Delivery | DfineryError) -> None:
+        ended = False
+        for work in works:
+            ended |= self._books.settle(work, fate)
+            if isinstance(work, Receipt):
+                work.resolve(outcome)
+        if ended:
+            self._wake_flushes()
+        self._grant()
+
+    def _event(self, identity: Identity | str, event: Event | str) -> tuple[bytes, Receipt]:
+        """Encode an event: from here on it is bytes, and nothing that its caller does changes it."""
+        key = codec.encode_identity(Identity.of(identity))
+        event = Event.of(event)
+        payload = codec.encode_event(event)
+        items = 0 if event.items is None else len(event.items)
+        return key, Receipt("events", payload, size=len(payload), items=items, accepted_at=_now())
+
+    async def _offer(self, key: bytes, receipt: Receipt) -> Receipt:
+        self._since_yield += 1
+        if self._since_yield >= _YIELD_EVERY:
+            self._since_yield = 0
+            await asyncio.sleep(0)
+        self._check_open()
+        if self._has_room(receipt):
+            self._enter(key, receipt)
+        elif self._config.on_full == "drop_newest":
+            self._drop_newest(receipt)
+        elif self._config.on_full == "raise":
+            raise self._queue_full()
+        else:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((waiter, key, receipt))
+            self._release()  # what lingers would wait for events that have no room to come in
+            await waiter
+        return receipt
+
+    def _has_room(self, receipt: Receipt) -> bool:
+        books, config = self._books, self._config
+        return not self._waiting and (
+            books.pending == 0
+            or (
+                books.pending < config.max_pending_events
+                and books.pending_bytes + receipt.size <= config.max_pending_bytes
+            )
+        )
+
+    def _enter(self, key: bytes, receipt: Receipt) -> None:
+        self._books.accept(receipt)
+        self._lanes.add(key, receipt, receipt.accepted_at)
+        self._dispatcher.wake()
+
+    def _grant(self) -> None:
+        """Let those in who wait for room, in the order in which they came.
+
+        The work is entered here and not by its waiting caller, so that nobody can come in between.
+        """
+        waiting, self._waiting = self._waiting, deque()
+        while waiting:
+            waiter, key, receipt = waiting[0]
+            if not waiter.done():
+                if not self._has_room(receipt):
+                    break
+                receipt.accepted_at = _now()
+                self._enter(key, receipt)
+                waiter.set_result(None)
+            waiting.popleft()
+        self._waiting = waiting
+
+    def _drop_newest(self, receipt: Receipt) -> None:
+        self._books.accept(receipt)
+        self._books.settle(receipt, "dropped")
+        receipt.resolve(self._queue_full())
+        if _now() - self._warned_at >= _WARN_EVERY:
+            self._warned_at = _now()
+            _log.warning("the queue is full: new events are dropped, %d so far", self._books.fates["dropped"])
+
+    def _queue_full(self) -> QueueFull:
+        return QueueFull(
+            f"{self._books.pending} units and {self._books.pending_bytes} bytes are pending; "
+            "raise max_pending_events or max_pending_bytes, or hand over more slowly"
+        )
+
+    def _check_open(self) -> None:
+        if self._report is not None or self._closing is not None:
+            raise ClientClosed("the producer is closed")
+
+    def _release(self) -> None:
+        self._lanes.release(_now())
+        self._dispatcher.wake()
+
+    def _refuse_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, deque()
+        for waiter, _, _ in waiting:
+            if not waiter.done():
+                waiter.set_exception(ClientClosed("the producer was closed before there was room for this"))
+
+    async def _close(self, timeout: float | None) -> Report:
+        deadline = None if timeout is None else _now() + timeout
+        if timeout is None or timeout > 0:
+            await self.flush(timeout)
+        report = self._finish()
+        if self._rejects is not None:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._rejects.drained()
+            except TimeoutError:
+                _log.warning("on_rejected took longer than the time to close")
+        return report
+
+    def _finish(self) -> Report:
+        """End now: what is left is dropped, and whoever waits hears of it. Safe to call in any state, and again."""
+        if self._report is None:
+            self._refuse_waiting()
+            left = self._dispatcher.stop()
+            self.dropped(left, ClientClosed("the producer closed before this was delivered"))
+            self._report = self._make_report()
+            self._wake_flushes()
+        return self._report
+
+    def _wake_flushes(self) -> None:
+        flushes, self._flushes = self._flushes, []
+        for waiter in flushes:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _make_report(self) -> Report:
+        return Report(**self._figures())
+
+    def _figures(self) -> dict[str, Any]:
+        books = self._books
+        if self._report is not None or self._dispatcher.stopped:
+            state = "closed"
+        elif self._closing is not None:
+            state = "closing"
+        else:
+            state = self._dispatcher.state()
+        return {
+            "accepted": books.accepted,
+            **books.fates,
+            "pending": books.pending,
+            "pending_bytes": books.pending_bytes,
+            "in_flight": 0 if self._dispatcher.stopped else self._dispatcher.in_flight,
+            "users": len(self._lanes),
+            "requests": books.requests,
+            "retries": books.retries,
+            "throttled": books.throttled,
+            "seconds": _now() - self._opened_at,
+            "state": state,
+        }
+
+
+def _rejection(batch: Batch, work: Work, error: DfineryError) -> Rejection:
+    identity = codec.decode_identity(batch.key)
+    common: dict[str, Any] = {"identity": identity, "error": error, "attempts": batch.attempts}
+    match work.family:
+        case "events":
+            return Rejection(kind="event", event=codec.decode_event(work.payload), **common)
+        case "profiles":
+            return Rejection(kind="profile", properties=work.payload, **common)
+        case _:
+            return Rejection(kind="identity", **common)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

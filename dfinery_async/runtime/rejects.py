@@ -1,0 +1,91 @@
+"""Telling the user of what the API refused: a callback, or a file that `dfinery load` reads again after mending."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+
+from dfinery_async.core import codec
+from dfinery_async.errors import ConfigError
+from dfinery_async.models import Rejection
+from dfinery_async.runtime.tasks import TaskOwner
+
+__all__ = ["OnRejected", "Rejects"]
+
+OnRejected: TypeAlias = "Callable[[Rejection], Awaitable[Any] | None] | str | os.PathLike[str]"
+"""What to do with a rejection: a function, sync or async, or the path of a JSON Lines file to add to."""
+
+_log = logging.getLogger("dfinery_async.producer")
+
+
+class Rejects:
+    """Hands rejections over one by one, in order. A callback that fails is logged once and harms nothing else."""
+
+    def __init__(self, on_rejected: OnRejected, tasks: TaskOwner) -> None:
+        self._call = on_rejected if callable(on_rejected) else _file_writer(Path(on_rejected))
+        self._tasks = tasks
+        self._queue: deque[Rejection] = deque()
+        self._running: asyncio.Task[None] | None = None
+        self._complained = False
+
+    def put(self, rejection: Rejection) -> None:
+        """Hand over one rejection soon."""
+        self._queue.append(rejection)
+        if self._running is None:
+            self._running = self._tasks.start(self._run(), "rejects")
+
+    async def drained(self) -> None:
+        """Wait until all that was put has been handed over."""
+        while self._running is not None:
+            await asyncio.shield(self._running)
+
+    async def _run(self) -> None:
+        try:
+            while self._queue:
+                await self._hand_over(self._queue.popleft())
+        finally:
+            self._running = None
+
+    async def _hand_over(self, rejection: Rejection) -> None:
+        try:
+            result = self._call(rejection)
+            if inspect.isawaitable(result):
+                await result
+        except Exception as error:  # noqa: BLE001 - a user's callback may raise anything
+            if not self._complained:
+                self._complained = True
+                _log.warning("on_rejected failed and is called on for the next: %s", type(error).__name__)
+
+
+def _file_writer(path: Path) -> Callable[[Rejection], None]:
+    """Make a function that adds rejections to a file. Rejects hold personal data, so only its owner may read it."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        os.close(handle)
+    except OSError as error:
+        raise ConfigError(f"the file for rejects cannot be written: {path}: {error.strerror}") from None
+
+    def write(rejection: Rejection) -> None:
+        with path.open("ab") as file:
+            file.write(_line(rejection))
+
+    return write
+
+
+def _line(rejection: Rejection) -> bytes:
+    """One line in the form that `dfinery load` reads, with the error beside, which it ignores."""
+    line: dict[str, Any] = {"identity": msgspec.Raw(codec.encode_identity(rejection.identity))}
+    if rejection.event is not None:
+        line |= msgspec.json.decode(codec.encode_event(rejection.event), type=dict[str, msgspec.Raw])
+    elif rejection.properties is not None:
+        line["user_properties"] = rejection.properties
+    line["error"] = str(rejection.error)
+    return msgspec.json.encode(line) + b"\n"
