@@ -44,7 +44,9 @@ async def test_columns_are_sorted_and_hold_the_standard_ones_from_the_start():
 async def test_unset_and_set_values():
     full = {"flag": True, "off": False, "tags": ["a,b", '"'], "count": 3, "ratio": 2.0, "when": "2025-01-06T01:38:10Z"}
     async with running() as (_, client):
-        await client.post(EVENTS, json=events_body(event(event_properties=full, event_items=[{"gift": True, "n": [1]}])))
+        await client.post(
+            EVENTS, json=events_body(event(event_properties=full, event_items=[{"gift": True, "n": [1]}]))
+        )
         await client.post(EVENTS, json=events_body(event(event_properties={"ratio": None})))
         first, second = await rows_of(client, EVENT_EXPORT, day_query())
 
@@ -112,7 +114,9 @@ async def test_switches_of_single_cells(switches: dict[str, Any], column: str, s
     assert row[column] == shown
 
 
-@pytest.mark.parametrize(("style", "event_cell", "profile_cell"), [("lower", "false", "true"), ("upper", "FALSE", "TRUE")])
+@pytest.mark.parametrize(
+    ("style", "event_cell", "profile_cell"), [("lower", "false", "true"), ("upper", "FALSE", "TRUE")]
+)
 @pytest.mark.asyncio
 async def test_booleans_of_both_exports(style: str, event_cell: str, profile_cell: str):
     async with running(csv_booleans=style) as (_, client):
@@ -256,7 +260,8 @@ async def test_bad_event_queries(field: str, value: Any):
 
 
 @pytest.mark.parametrize(
-    "query", [{}, {**ALL_PROFILES, "audience": 5}, {**ALL_PROFILES, "identities": "all"}, {**ALL_PROFILES, "events": []}]
+    "query",
+    [{}, {**ALL_PROFILES, "audience": 5}, {**ALL_PROFILES, "identities": "all"}, {**ALL_PROFILES, "events": []}],
 )
 @pytest.mark.asyncio
 async def test_bad_profile_queries(query: dict[str, Any]):

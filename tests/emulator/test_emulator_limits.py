@@ -42,7 +42,9 @@ def test_quotas_in_the_form_of_the_command_line(text: str, family: str, quota: Q
     assert quota.seconds == seconds
 
 
-@pytest.mark.parametrize("text", ["events", "events=", "all=1/1m", "events=1", "events=-1/1m", "events=1/0m", "events=1/1M"])
+@pytest.mark.parametrize(
+    "text", ["events", "events=", "all=1/1m", "events=1", "events=-1/1m", "events=1/0m", "events=1/1M"]
+)
 def test_quotas_that_cannot_be_read(text: str):
     with pytest.raises(ValueError, match="quota"):
         parse_quota(text)
@@ -121,9 +123,7 @@ async def test_the_identity_endpoints_share_a_limit():
 @pytest.mark.asyncio
 async def test_limits_count_calls_or_events(counts: str, statuses: list[int]):
     async with running(quota={"events": "5/1m"}, quota_counts=counts) as (_, client):
-        replies = [
-            await client.post(EVENTS, json=events_body(*[event() for _ in range(count)])) for count in (3, 3, 1)
-        ]
+        replies = [await client.post(EVENTS, json=events_body(*[event() for _ in range(count)])) for count in (3, 3, 1)]
 
     assert [reply.status_code for reply in replies] == statuses
 
