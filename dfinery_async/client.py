@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from time import time
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from dfinery_async.config import (
     DEFAULT_BASE_URL,
@@ -107,12 +106,12 @@ class DfineryClient:
         Raises:
             ConfigError: the service id is in neither.
         """
-        merged = {**environment(), **settings}
+        merged: dict[str, Any] = {**environment(), **settings}
         if "service_id" not in merged:
             raise ConfigError("DFINERY_SERVICE_ID is not set")
         return cls(**merged)
 
-    async def __aenter__(self) -> DfineryClient:
+    async def __aenter__(self) -> Self:
         self._check_open()
         return self
 
@@ -150,8 +149,8 @@ class DfineryClient:
         """
         self._check_call(EVENTS)
         key = codec.encode_identity(Identity.of(identity))
-        single = isinstance(events, Event | str)
-        checked = [Event.of(event) for event in ([events] if single else events)]
+        several = [events] if isinstance(events, Event | str) else events
+        checked = [Event.of(event) for event in several]
         if not checked:
             raise InvalidInputError("there must be at least one event", field="events")
         sent = 0
@@ -171,7 +170,7 @@ class DfineryClient:
         await self._caller.call(IDENTITIES, codec.identity_body(key, moment_text(time())))
 
     async def delete_identity(self, external_id: str) -> None:
-        """Delete the unified profile of an `external_id`. It cannot be undone (API guide, "Delete a unified profile")."""
+        """Delete the unified profile of an `external_id`. There is no way back (API guide, "Delete…")."""
         self._check_call(DELETE_IDENTITY)
         key = codec.encode_identity(Identity(external_id=check_text(external_id, "external_id")))
         await self._caller.call(DELETE_IDENTITY, codec.identity_body(key, moment_text(time())))

@@ -186,7 +186,7 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """The books of a producer. `accepted == delivered + rejected + dropped + spooled + pending`, always.
 
-    One unit is one accepted `track`, `identify` or `set_profile`; one that was merged into another is delivered with it.
+    One unit is one accepted `track`, `identify` or `set_profile`; one merged into another is delivered with it.
 
     Attributes:
         accepted: units taken over from callers.

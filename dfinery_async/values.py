@@ -11,7 +11,7 @@ import math
 import re
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from dfinery_async.errors import InvalidInputError
 
@@ -59,7 +59,7 @@ def check_properties(properties: Mapping[str, Any] | None, field: str) -> dict[s
         raise InvalidInputError(f"must be a dict, not {type(properties).__name__}", field=field)
     checked: dict[str, Any] = {}
     for name, value in properties.items():
-        kind = type(value)
+        kind: type[Any] = type(value)
         if (
             (kind is str and value.isascii())
             or (kind is int and _LONG_MIN <= value <= _LONG_MAX)
@@ -151,7 +151,7 @@ def _value(value: object, field: str) -> object:  # noqa: PLR0911 - one line for
         case dt.date():
             return value.isoformat()
         case list() | tuple():
-            return _array(value, field)
+            return _array(cast("Sequence[object]", value), field)
         case Mapping():
             raise InvalidInputError("the API has no nested objects; make a property of each value", field=field)
         case _:
@@ -165,11 +165,11 @@ def _value(value: object, field: str) -> object:  # noqa: PLR0911 - one line for
 def _array(values: Sequence[object], field: str) -> list[Any]:
     kinds = {_kind(value, f"{field}[{index}]") for index, value in enumerate(values)}
     if kinds <= {str}:
-        return [_sendable(str.__str__(value), field) for value in values]  # type: ignore[arg-type]
+        return [_sendable(str.__str__(value), field) for value in cast("Sequence[str]", values)]
     if kinds == {int}:
-        return [_long(int(value), field) for value in values]  # type: ignore[call-overload]
+        return [_long(int(value), field) for value in cast("Sequence[int]", values)]
     if kinds <= {int, float}:
-        return [_double(float(value), field) for value in values]  # type: ignore[arg-type]
+        return [_double(float(value), field) for value in cast("Sequence[float]", values)]
     raise InvalidInputError("a list must hold only texts or only numbers", field=field)
 
 

@@ -6,10 +6,9 @@ bytes. Field order, and `null` for what is absent, follow the vendor's samples.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-import datetime as dt
 
 import msgspec
 

@@ -24,7 +24,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     path: str
     family: Family
-    token: Literal["import", "export"]
+    access: Literal["import", "export"]
 
 
 EVENTS = Endpoint("/api/v1/events", "events", "import")

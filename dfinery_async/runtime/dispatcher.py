@@ -201,9 +201,7 @@ class Dispatcher:
                 self._settler.delivered(batch)
             case Verdict.RETRY:
                 batch.failures += 1
-                self._lanes.put_back(
-                    batch, now, now + backoff(self._retry, batch.failures, self._random.random())
-                )
+                self._lanes.put_back(batch, now, now + backoff(self._retry, batch.failures, self._random.random()))
             case Verdict.THROTTLED:
                 self._books.throttled += 1
                 self._lanes.put_back(batch, now)  # the pacer holds its family until the reset

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -79,7 +79,7 @@ class Gateway:
         return outcome
 
     @asynccontextmanager
-    async def open(self, endpoint: Endpoint, body: bytes) -> AsyncIterator[StreamedReply]:
+    async def open(self, endpoint: Endpoint, body: bytes) -> AsyncGenerator[StreamedReply]:
         """Make one attempt of an export call and give its answer as it arrives.
 
         Waits for the hourly quota and for one of the places at once (API guide, "Request Limit": five).
@@ -116,15 +116,15 @@ class Gateway:
             ("accept", "*/*"),
             ("accept-encoding", "identity"),
             ("content-type", "application/json"),
-            ("access_token", token) if endpoint.token == "import" else ("authorization", f"Bearer {token}"),
+            ("access_token", token) if endpoint.access == "import" else ("authorization", f"Bearer {token}"),
         ]
 
     def _token(self, endpoint: Endpoint) -> Token:
-        source = self._tokens[endpoint.token]
+        source = self._tokens[endpoint.access]
         if source is None:
-            name = f"{endpoint.token}_token"
+            name = f"{endpoint.access}_token"
             raise ConfigError(f"{name} is not set; give it to the client, or set DFINERY_{name.upper()}")
-        return _token(source() if callable(source) else source, endpoint.token)
+        return _token(source() if callable(source) else source, endpoint.access)
 
 
 def _token(token: str | Token, kind: str) -> Token:

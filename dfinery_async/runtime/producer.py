@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from random import Random
 from time import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from dfinery_async.config import DeliveryConfig, RetryConfig
 from dfinery_async.core import codec
@@ -53,9 +53,7 @@ class Producer:
     ) -> None:
         self._config = config
         self._books = Books()
-        self._lanes = Lanes(
-            Caps(bytes=config.max_batch_bytes), linger=config.linger, timeout=config.delivery_timeout
-        )
+        self._lanes = Lanes(Caps(bytes=config.max_batch_bytes), linger=config.linger, timeout=config.delivery_timeout)
         self._dispatcher = Dispatcher(
             gateway,
             self._lanes,
@@ -76,7 +74,7 @@ class Producer:
         self._since_yield = 0
         self._warned_at = -_WARN_EVERY
 
-    async def __aenter__(self) -> Producer:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -366,7 +364,10 @@ class Producer:
             state = self._dispatcher.state()
         return {
             "accepted": books.accepted,
-            **books.fates,
+            "delivered": books.fates["delivered"],
+            "rejected": books.fates["rejected"],
+            "dropped": books.fates["dropped"],
+            "spooled": books.fates["spooled"],
             "pending": books.pending,
             "pending_bytes": books.pending_bytes,
             "in_flight": 0 if self._dispatcher.stopped else self._dispatcher.in_flight,

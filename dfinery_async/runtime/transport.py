@@ -14,8 +14,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 
 import anyio
 import httpx
@@ -82,7 +83,7 @@ class StreamedReply:
             ConnectionFailed: it broke off.
         """
         try:
-            async for chunk in self._response.stream:  # type: ignore[union-attr]
+            async for chunk in _pieces(self._response):
                 yield chunk
         except _CAUGHT as error:
             raise _fault(error) from None
@@ -166,7 +167,7 @@ class Transport:
                 raise _fault(error) from None
 
     @asynccontextmanager
-    async def stream(self, url: str, headers: Headers, body: bytes) -> AsyncIterator[StreamedReply]:
+    async def stream(self, url: str, headers: Headers, body: bytes) -> AsyncGenerator[StreamedReply]:
         """Send one request and give its answer as it arrives.
 
         Raises:
@@ -204,7 +205,7 @@ class Transport:
         return httpx.Request("POST", parsed, headers=headers, content=body, extensions=extensions)
 
     @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[_Shard]:
+    async def _slot(self) -> AsyncGenerator[_Shard]:
         while not self._slots:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
@@ -229,7 +230,7 @@ class Transport:
                 return
 
 
-_CAUGHT = tuple(kind for kind, _, _ in _FAULTS)
+_CAUGHT: tuple[type[Exception], ...] = tuple(kind for kind, _, _ in _FAULTS)
 
 
 def _fault(error: Exception) -> ConnectionFailed:
@@ -244,7 +245,7 @@ async def _read(response: httpx.Response) -> bytes:
     """Read a body as it is on the wire. We ask for no compression, and what comes compressed is not the API's."""
     pieces: list[bytes] = []
     size = 0
-    async for piece in response.stream:  # type: ignore[union-attr]
+    async for piece in _pieces(response):
         size += len(piece)
         if size > _LARGEST_REPLY:
             return b""  # no answer of the API is that long; the caller sees an unreadable one
@@ -252,13 +253,16 @@ async def _read(response: httpx.Response) -> bytes:
     return b"".join(pieces)
 
 
+def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body as it is on the wire: httpx's own readers would undo a compression without any bound."""
+    return cast("httpx.AsyncByteStream", response.stream).__aiter__()
+
+
 def _headers(response: httpx.Response) -> Headers:
     return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw]
 
 
-def _make_pool(
-    size: int, connections: ConnectionConfig, context: ssl.SSLContext, *, http2: bool
-) -> AsyncBaseTransport:
+def _make_pool(size: int, connections: ConnectionConfig, context: ssl.SSLContext, *, http2: bool) -> AsyncBaseTransport:
     try:
         return httpx.AsyncHTTPTransport(
             verify=context,
