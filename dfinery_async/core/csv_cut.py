@@ -1,0 +1,111 @@
+"""Where the records of a CSV end, found in bytes that arrive in any slices.
+
+A newline ends a record only outside quotes, and a quote opens a cell only at the cell's start. Bytes are enough to
+tell: no other character of UTF-8 contains the bytes of a quote, a comma or a newline, so records are cut before they
+are decoded, and no character is ever cut in two.
+"""
+
+from __future__ import annotations
+
+import re
+
+from dfinery_async.errors import ExportError
+
+__all__ = ["MAX_RECORD", "RecordCutter"]
+
+MAX_RECORD = 16 * 1024 * 1024
+"""Bytes of one record at the most: what an answer without an end may fill memory with."""
+
+# From an opening quote to the closing one, or to the end of the data. `","` stays inside, since nothing between two
+# quoted cells can end a record: rows in which every cell is quoted then cost one match instead of one for each cell.
+_QUOTED = re.compile(rb'"(?<=[,\n]")[^"]*+(?:"(?:"|,")[^"]*+)*+("?)')
+
+_IN_CELL = b',"'  # what the next slice has to be read after, when the last one ended inside a quoted cell,
+_AFTER_QUOTE = b',""'  # or after a quote that may be the first of two
+
+
+class RecordCutter:
+    """Takes slices of a CSV and gives the whole records in them; what is left over waits for the next slice.
+
+    Args:
+        max_record: bytes of one record at the most.
+
+    Attributes:
+        records: newlines outside quotes so far. A blank line counts, a last record without a newline does not.
+    """
+
+    def __init__(self, max_record: int = MAX_RECORD) -> None:
+        self.records = 0
+        self._max_record = max_record
+        self._before = b"\n"
+        self._held: list[bytes] = []
+        self._held_size = 0
+
+    @property
+    def in_cell(self) -> bool:
+        """Whether a quoted cell is open."""
+        return self._before == _IN_CELL
+
+    @property
+    def rest(self) -> bytes:
+        """The begin of a record whose end has not come yet."""
+        return b"".join(self._held)
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the records that `data` ends, with what was left over before them.
+
+        Raises:
+            ExportError: a record is longer than `max_record`.
+        """
+        end = self._last_end(data)
+        if end == 0:
+            self._hold(data)
+            return b""
+        block = b"".join((*self._held, data[:end]))
+        self._held.clear()
+        self._held_size = 0
+        if end < len(data):
+            self._hold(data[end:])
+        return block
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._held_size += len(data)
+        if self._held_size > self._max_record:
+            raise ExportError(f"record {self.records + 1} is longer than {self._max_record} bytes")
+
+    def _last_end(self, data: bytes) -> int:
+        """Return where the last record ends that ends in `data`, 0 where none does."""
+        if not data:
+            return 0
+        if b'"' not in data and len(self._before) == 1:
+            self._before = data[-1:]
+            self.records += data.count(b"\n")
+            return data.rfind(b"\n") + 1
+        return self._last_end_among_quotes(data)
+
+    def _last_end_among_quotes(self, data: bytes) -> int:
+        shift = len(self._before)
+        text = self._before + data
+        cells: list[tuple[int, int]] = []
+        inside = 0
+        closed = b'"'
+        for cell in _QUOTED.finditer(text):
+            start, stop = cell.span()
+            cells.append((start, stop))
+            inside += text.count(b"\n", start, stop)
+            closed = cell[1]
+        self.records += text.count(b"\n", shift) - inside
+        right = len(text)
+        if not closed:
+            self._before = _IN_CELL
+        elif cells and cells[-1][1] == right:
+            self._before = _AFTER_QUOTE
+        else:
+            self._before = text[-1:]
+        for start, stop in reversed(cells):
+            newline = text.rfind(b"\n", stop, right)
+            if newline >= 0:
+                return newline + 1 - shift
+            right = start
+        return max(text.rfind(b"\n", shift, right) + 1 - shift, 0)
