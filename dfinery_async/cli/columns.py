@@ -12,8 +12,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from dfinery_async.cli.hints import nearest
 from dfinery_async.cli.records import Kind, LineError
+from dfinery_async.cli.texts import nearest
 from dfinery_async.redact import safe_text
 
 __all__ = ["Column", "HeaderError", "read_header"]

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import msgspec
 
-from dfinery_async.cli.hints import nearest
 from dfinery_async.cli.lines import MAX_LINE, Line, LineSplitter
 from dfinery_async.cli.records import (
     BadLine,
@@ -19,6 +18,7 @@ from dfinery_async.cli.records import (
     identity_record,
     profile_record,
 )
+from dfinery_async.cli.texts import nearest
 from dfinery_async.redact import safe_text
 
 __all__ = ["JsonLinesReader"]

@@ -14,13 +14,13 @@ from dfinery_async.cli.csvlines import CsvReader
 from dfinery_async.cli.exits import CliError
 from dfinery_async.cli.jsonlines import JsonLinesReader
 from dfinery_async.cli.records import BadLine, Kind, Record
-from dfinery_async.redact import safe_text
+from dfinery_async.cli.texts import plain
 
 __all__ = ["Format", "Source"]
 
 Format: TypeAlias = Literal["jsonl", "csv"]
 
-_CHUNK: Final = 256 * 1024
+_CHUNK: Final = 64 * 1024  # small pieces, so that the senders have their turns in between
 _ENDINGS: Final[dict[str, Format]] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 _BOM: Final = b"\xef\xbb\xbf"
 _FOREIGN: Final = (
@@ -58,7 +58,7 @@ class Source:
     """
 
     def __init__(self, path: str, kind: Kind, form: Format | None) -> None:
-        self.name = "standard input" if path == "-" else safe_text(path)
+        self.name = "standard input" if path == "-" else plain(path)
         self._kind: Kind = kind
         self._form: Format = form or self._form_of(path)
         self._descriptor = self._open(path)

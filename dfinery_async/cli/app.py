@@ -1,0 +1,57 @@
+"""The command line as a whole: its commands, and what its errors look like."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from dfinery_async.cli import load_command
+from dfinery_async.cli.exits import CliError, Exit, exit_of
+from dfinery_async.cli.output import warn
+from dfinery_async.errors import DfineryError
+from dfinery_async.version import __version__
+
+__all__ = ["run"]
+
+_HELP = """Send customer events to DFINERY and export them again.
+
+Settings come from DFINERY_SERVICE_ID, DFINERY_IMPORT_TOKEN, DFINERY_EXPORT_TOKEN and DFINERY_BASE_URL. Tokens are taken
+from the environment or from files, never as arguments, where others could read them.
+"""
+
+app = App(name="dfinery", version=f"dfinery-async {__version__}", help=_HELP, help_format="plaintext")
+app.command(load_command.app)
+
+_VALUE = re.compile(r"(--[\w-]+)=\S*")
+
+
+def run(arguments: Sequence[str] | None = None) -> Exit:
+    """Run the command that `arguments` name; by default those of the process.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        command, bound, _ = app.parse_args(
+            sys.argv[1:] if arguments is None else arguments, print_error=False, exit_on_error=False
+        )
+        result = command(*bound.args, **bound.kwargs)
+        sys.stdout.flush()
+    except CycloptsError as error:
+        warn(_VALUE.sub(r"\1", str(error)))  # whoever mistyped an option for a token must not see the token printed
+        return Exit.USAGE
+    except CliError as error:
+        warn(str(error))
+        return error.code
+    except DfineryError as error:
+        warn(str(error))
+        return exit_of(error)
+    except BrokenPipeError:
+        # Whoever read our output has gone. The interpreter must not stumble over it once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.INCOMPLETE
+    return result if isinstance(result, Exit) else Exit.OK

@@ -1,0 +1,108 @@
+"""`dfinery emulate`: the API on this machine, for trying things out."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from dfinery_async.cli.exits import CliError, Exit
+from dfinery_async.cli.interrupts import Interrupts, run
+from dfinery_async.cli.output import print_json, say
+from dfinery_async.cli.settings import JsonFlag, read_token
+from dfinery_async.emulator import Emulator, Fault, parse_quota
+
+__all__ = ["emulate", "started"]
+
+_Quota = Annotated[
+    list[str] | None,
+    Parameter(
+        negative="", consume_multiple=False, help="Quota of a family of calls, as in events=1000/1m; may be repeated."
+    ),
+]
+_Faults = Annotated[
+    list[str] | None,
+    Parameter(
+        negative="",
+        consume_multiple=False,
+        help="What goes wrong, as in latency=50ms, 5xx=2%, throttle=5s, reset=1%,family=events; may be repeated.",
+    ),
+]
+
+
+def emulate(
+    *,
+    port: Annotated[int, Parameter(help="Port on the loopback interface; 0 takes a free one.")] = 0,
+    quota: _Quota = None,
+    fault: _Faults = None,
+    service_id: Annotated[str, Parameter(help="The only service there is.")] = "devsvc",
+    import_token_file: Annotated[
+        str | None, Parameter(help="File that holds the import token to take; by default one is made up.")
+    ] = None,
+    json: JsonFlag = False,
+) -> Exit:
+    """Run the API on this machine, in memory, until Ctrl-C.
+
+    Prints its address and the tokens it takes as lines that a shell can take:
+
+      dfinery emulate --port 8080 > emulator.env &
+      . ./emulator.env
+
+    or, with --json, as one object on one line.
+    """
+    token = None if import_token_file is None else read_token(import_token_file)
+    try:
+        emulator = Emulator(
+            port=port, quota=dict(parse_quota(text) for text in quota or ()), service_id=service_id, import_token=token
+        )
+        for text in fault or ():
+            emulator.inject(Fault.parse(text))
+    except ValueError as error:
+        raise CliError(str(error)) from None
+    return run(_serve(emulator, port, as_json=json))
+
+
+async def _serve(emulator: Emulator, port: int, *, as_json: bool) -> Exit:
+    with Interrupts() as interrupts:
+        async with started(emulator, port):
+            _announce(emulator, as_json=as_json)
+            await interrupts.wait()
+        return Exit.INTERRUPTED if interrupts.first is signal.SIGINT else Exit.OK
+
+
+@asynccontextmanager
+async def started(emulator: Emulator, port: int = 0) -> AsyncIterator[Emulator]:
+    """Run an emulator while the block lasts.
+
+    Raises:
+        CliError: it can't be started.
+    """
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(emulator)
+        except ImportError as error:
+            raise CliError(str(error)) from None
+        except (OSError, OverflowError) as error:  # OverflowError: no port has this number
+            reason = "no port has this number" if isinstance(error, OverflowError) else str(error.strerror).lower()
+            raise CliError(f"can't listen on port {port}: {reason}; --port 0 takes a free one") from None
+        yield emulator
+
+
+def _announce(emulator: Emulator, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "base_url": emulator.base_url,
+                "service_id": emulator.service_id,
+                "import_token": emulator.import_token,
+                "export_token": emulator.export_token,
+            }
+        )
+        return
+    for name, value in emulator.environment.items():
+        print(f"export {name}={shlex.quote(value)}", flush=True)
+    say(f"the emulator answers at {emulator.base_url}; Ctrl-C ends it")

@@ -1,0 +1,212 @@
+"""`dfinery load`: files through a producer, good lines on their way, bad ones set aside."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from dfinery_async.cli.exits import CliError, Exit
+from dfinery_async.cli.interrupts import Interrupts
+from dfinery_async.cli.output import warn
+from dfinery_async.cli.progress import STATES, ProgressView
+from dfinery_async.cli.records import BadLine, Kind, Record
+from dfinery_async.cli.rejects import RejectsFile
+from dfinery_async.cli.source import Source
+
+if TYPE_CHECKING:
+    from dfinery_async.client import DfineryClient
+    from dfinery_async.models import Rejection, Report, Stats
+    from dfinery_async.runtime.producer import Producer
+
+__all__ = ["Load", "LoadResult"]
+
+_LOOK: Final = 0.1  # seconds between two looks at the producer
+_LAST_WORDS: Final = 1.0  # seconds for requests in the air when a load gives up
+_LINGER: Final = 0.05  # a file has the next event of the same user soon, and fuller requests save quota
+_SHOWN: Final = 10  # bad lines that are named on standard error
+_ENDS: Final = {
+    "unauthorized": (Exit.UNAUTHORIZED, "the API refuses the import token; check DFINERY_IMPORT_TOKEN, or its file"),
+    "misconfigured": (Exit.UNAUTHORIZED, "the API does not know the service id, or is not at this address"),
+}
+
+
+class LoadResult:
+    """How a load ended.
+
+    Attributes:
+        report: the producer's books, which know nothing of bad lines.
+        unreadable: bad lines.
+        exit: the exit code.
+    """
+
+    def __init__(self, report: Report, unreadable: int, code: Exit) -> None:
+        self.report = report
+        self.unreadable = unreadable
+        self.exit = code
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures of `--json`. A bad line counts as accepted and as rejected, so that the books balance."""
+        books = self.report.to_dict()
+        return {
+            "accepted": books["accepted"] + self.unreadable,
+            "delivered": books["delivered"],
+            "rejected": books["rejected"] + self.unreadable,
+            **{name: books[name] for name in ("dropped", "spooled", "pending", "requests", "retries", "throttled")},
+            "seconds": round(books["seconds"], 3),
+            "unreadable": self.unreadable,
+        }
+
+
+class Load:
+    """One run over some files. The first Ctrl-C ends the reading, the second ends it all.
+
+    Args:
+        client: where to send to.
+        kind: what the files hold.
+        sources: the files.
+        rejects: where bad lines and refused units go.
+        view: where progress is shown.
+        give_up_after: seconds without any answer until the API counts as unreachable.
+    """
+
+    def __init__(
+        self,
+        client: DfineryClient,
+        kind: Kind,
+        sources: Sequence[Source],
+        *,
+        rejects: RejectsFile | None,
+        view: ProgressView,
+        give_up_after: float,
+    ) -> None:
+        self._client = client
+        self._kind: Kind = kind
+        self._sources = sources
+        self._rejects = rejects
+        self._view = view
+        self._give_up_after = give_up_after
+        self._interrupts = Interrupts()
+        self._unreadable = 0
+        self._refusals: dict[str, int] = {}
+        self._failure: CliError | None = None
+        self._answered_at = time.monotonic()
+        self._answers = (0, 0)
+
+    async def run(self) -> LoadResult:
+        """Load the files; returns when all is settled, or there is no more use in trying."""
+        # A file waits for its quota however long that takes; whether anybody answers is watched over here.
+        producer = self._client.producer(on_rejected=self._refused, delivery_timeout=None, linger=_LINGER)
+        async with producer:
+            with self._interrupts:
+                ended = await self._watch(producer, asyncio.create_task(self._read(producer)), interrupts=1)
+                if ended is None or ended[0] is Exit.INTERRUPTED:
+                    if ended is not None:
+                        warn("interrupted: sending what was read; press Ctrl-C again to stop now")
+                    draining = asyncio.create_task(producer.flush())
+                    ended = await self._watch(producer, draining, interrupts=2) or ended
+                at_once = self._interrupts.count > 1 or ended is None
+                report = await producer.aclose(timeout=0 if at_once else _LAST_WORDS)
+        return self._result(report, ended)
+
+    async def _read(self, producer: Producer) -> None:
+        for source in self._sources:
+            async for block in source.blocks():
+                for result in block:
+                    if isinstance(result, BadLine):
+                        self._bad_line(source, result)
+                    else:
+                        await _hand_over(producer, result)
+
+    async def _watch(self, producer: Producer, work: asyncio.Task[Any], *, interrupts: int) -> tuple[Exit, str] | None:
+        """Wait for `work`, and show how it goes. Returns why it was ended early, if it was."""
+        stop = asyncio.create_task(self._interrupts.wait(interrupts))
+        try:
+            while not work.done():
+                await asyncio.wait({work, stop}, timeout=_LOOK, return_when=asyncio.FIRST_COMPLETED)
+                stats = producer.stats()
+                self._show(stats)
+                if stop.done():
+                    return Exit.INTERRUPTED, ""
+                if ended := self._hopeless(stats):
+                    return ended
+        finally:
+            stop.cancel()
+            work.cancel()  # does nothing to one that is done
+            await asyncio.wait({work, stop})
+        if isinstance(error := work.exception(), CliError):
+            self._failure = error
+        elif error is not None:
+            raise error
+        return None
+
+    def _hopeless(self, stats: Stats) -> tuple[Exit, str] | None:
+        """Say why there is no use in going on, or `None`."""
+        if self._failure is not None:
+            return self._failure.code, str(self._failure)
+        if stats.state in _ENDS:
+            return _ENDS[stats.state]
+        now = time.monotonic()
+        answers = (stats.delivered + stats.rejected + stats.throttled, stats.requests)
+        # An attempt that ended without an answer counts as a request, too; enough of them make it "unreachable".
+        news = answers[0] != self._answers[0] or (answers[1] != self._answers[1] and stats.state != "unreachable")
+        if news or stats.state == "throttled" or not stats.pending:
+            self._answers, self._answered_at = answers, now
+        if now - self._answered_at < self._give_up_after:
+            return None
+        return Exit.UNREACHABLE, f"no answer from the API within {self._give_up_after:g} s"
+
+    def _result(self, report: Report, ended: tuple[Exit, str] | None) -> LoadResult:
+        for text, count in self._refusals.items():
+            warn(f"refused {count:,} times: {text}")
+        if self._unreadable > _SHOWN:
+            warn(f"{self._unreadable - _SHOWN:,} more bad lines")
+        if ended is None and self._failure is not None:
+            ended = self._failure.code, str(self._failure)
+        if ended is not None:
+            code, reason = ended
+            if reason:
+                warn(reason)
+            return LoadResult(report, self._unreadable, code)
+        whole = report.delivered == report.accepted and not self._unreadable
+        return LoadResult(report, self._unreadable, Exit.OK if whole else Exit.INCOMPLETE)
+
+    def _bad_line(self, source: Source, bad: BadLine) -> None:
+        self._unreadable += 1
+        if self._unreadable <= _SHOWN:
+            warn(f"{source.name}:{bad.line}: {bad}")
+        if self._rejects is not None:
+            self._rejects.add_line(source.name, bad)
+
+    def _refused(self, rejection: Rejection) -> None:
+        text = str(rejection.error)
+        self._refusals[text] = self._refusals.get(text, 0) + 1
+        if self._rejects is not None:
+            try:
+                self._rejects.add(rejection)
+            except CliError as error:
+                self._failure = error
+
+    def _show(self, stats: Stats) -> None:
+        read = sum(source.done for source in self._sources)
+        sizes = [source.size for source in self._sources]
+        settled = (stats.accepted - stats.pending) / stats.accepted if stats.accepted else 0.0
+        # What is read but not settled is not done; the unknown rest of the files is taken to be like what was read.
+        fraction = None if None in sizes else settled * min(1.0, read / max(1, sum(size or 0 for size in sizes)))
+        self._view.show(
+            fraction,
+            stats.delivered,
+            f"delivered {stats.delivered:,}  {{rate}}  requests {stats.requests:,}  throttled {stats.throttled:,}  "
+            f"rejected {stats.rejected + self._unreadable:,}",
+            STATES.get(stats.state, ""),
+        )
+
+
+async def _hand_over(producer: Producer, record: Record) -> None:
+    if record.event is not None:
+        await producer.track(record.identity, record.event)
+    elif record.properties is not None:
+        await producer.set_profile(record.identity, record.properties)
+    else:
+        await producer.identify(record.identity)

@@ -1,0 +1,168 @@
+"""The commands `dfinery load events`, `load identities` and `load profiles`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+from cyclopts import App, Parameter
+
+from dfinery_async.cli.exits import CliError, Exit
+from dfinery_async.cli.interrupts import run
+from dfinery_async.cli.load import Load, LoadResult
+from dfinery_async.cli.output import print_json, show_progress
+from dfinery_async.cli.progress import ProgressView
+from dfinery_async.cli.records import Kind
+from dfinery_async.cli.rejects import RejectsFile
+from dfinery_async.cli.settings import JsonFlag, Service, open_client
+from dfinery_async.cli.source import Format, Source
+from dfinery_async.cli.texts import plain
+
+__all__ = ["GIVE_UP_AFTER", "app", "print_load"]
+
+GIVE_UP_AFTER = 30.0
+"""Seconds without any answer of the API after which a load gives up."""
+
+_EVENTS_HELP = """Load events from files.
+
+In JSON Lines each line is the API's own event with its identity beside it
+(here on two lines for the page's sake):
+
+  {"identity": {"external_id": "u1"}, "event_name": "df_login",
+   "event_datetime": "2025-03-02T04:11:09.120Z"}
+
+There may be event_properties (an object), event_items (a list of objects) and
+event_log_id (a UUID). An identity has one or more of external_id, email,
+phone_no, kakao_user_id and line_user_id.
+
+CSV has the same names as columns, with a column for each property:
+
+  identity.external_id,event_name,event_datetime,event_properties.NAME
+  u1,df_login,2025-03-02T04:11:09.120Z,some text
+
+event_items holds JSON text. An empty cell is an absent value. Standard
+properties are numbers where the taxonomy says so, all others are texts.
+
+An event_log_id that is left out is derived from what the line says and from
+its number: a second run of the same file makes no new events.
+
+Bad lines and refused events are named, counted, and kept in the file of
+--rejects, while good ones go on. A line of that file has an "error" beside it,
+which is passed over when the mended file is loaded.
+
+Ctrl-C ends the reading and sends what was read; a second one stops at once.
+Exit codes: 0 all delivered; 1 something was rejected or left; 2 wrong use, or
+a file that can't be read at all; 3 not authorised; 4 unreachable;
+130 interrupted.
+"""
+_PROFILES_HELP = """Load user properties from files.
+
+In JSON Lines each line is an identity with properties:
+
+  {"identity": {"external_id": "u1"}, "user_properties": {"df_name": "Kim"}}
+
+CSV has columns such as identity.external_id and user_properties.df_name.
+For all else see: dfinery load events --help
+"""
+_IDENTITIES_HELP = """Create or update unified profiles from files of identities.
+
+In JSON Lines each line is an identity:
+
+  {"identity": {"external_id": "u1", "email": "kim@example.com"}}
+
+CSV has columns such as identity.external_id and identity.email.
+For all else see: dfinery load events --help
+"""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions(Service):
+    """What all loads can be told."""
+
+    import_token_file: Annotated[
+        str | None, Parameter(help="File that holds the import token; by default that of DFINERY_IMPORT_TOKEN.")
+    ] = None
+    format: Annotated[
+        Format | None, Parameter(help="How lines are written. By default as the file's ending says; - is jsonl.")
+    ] = None
+    rejects: Annotated[
+        str | None,
+        Parameter(help="JSON Lines file for what can't be delivered, in a form to be loaded again; it is replaced."),
+    ] = None
+    json: JsonFlag = False
+
+
+_Files: TypeAlias = Annotated[
+    str, Parameter(allow_leading_hyphen=True, help="Files to load, .jsonl or .csv; - is standard input.")
+]
+_DEFAULTS = LoadOptions()
+
+app = App(name="load", help="Load events, user properties or identities from files.")
+
+
+@app.command(help=_EVENTS_HELP)
+def events(*files: _Files, options: LoadOptions = _DEFAULTS) -> Exit:
+    """Load events."""
+    return run(_load("events", files, options))
+
+
+@app.command(help=_IDENTITIES_HELP)
+def identities(*files: _Files, options: LoadOptions = _DEFAULTS) -> Exit:
+    """Load identities."""
+    return run(_load("identities", files, options))
+
+
+@app.command(help=_PROFILES_HELP)
+def profiles(*files: _Files, options: LoadOptions = _DEFAULTS) -> Exit:
+    """Load user properties."""
+    return run(_load("profiles", files, options))
+
+
+async def _load(kind: Kind, files: Sequence[str], options: LoadOptions) -> Exit:
+    _check_names(files)
+    client = open_client(options, "import", options.import_token_file)
+    with ExitStack() as stack:
+        sources = [stack.enter_context(closing(Source(path, kind, options.format))) for path in files]
+        rejects = None
+        if options.rejects is not None:
+            rejects = stack.enter_context(RejectsFile(options.rejects, [source.inode for source in sources]))
+        title = sources[0].name if len(sources) == 1 else f"{len(sources)} files"
+        async with client:
+            with ProgressView(title, wanted=show_progress(as_json=options.json)) as view:
+                load = Load(client, kind, sources, rejects=rejects, view=view, give_up_after=GIVE_UP_AFTER)
+                result = await load.run()
+    if options.json:
+        print_json(result.to_dict())
+    else:
+        print_load(result, kind)
+    return result.exit
+
+
+def _check_names(files: Sequence[str]) -> None:
+    for name in files:
+        if name.startswith("-") and name != "-":  # the parser lets these through, because of the lone hyphen
+            raise CliError(f"unknown option {plain(name.partition('=')[0])}; a file of this name is ./{plain(name)}")
+    if not files:
+        raise CliError("no file is named; - is standard input")
+    if files.count("-") > 1:
+        raise CliError("standard input can be read only once")
+
+
+def print_load(result: LoadResult, unit: str) -> None:
+    """Print a load's figures for people, on standard output."""
+    books = result.to_dict()
+    rate = books["delivered"] / books["seconds"] if books["seconds"] else 0.0
+    each = books["delivered"] / books["requests"] if books["requests"] else 0.0
+    notes = {
+        "delivered": f"{unit} at {rate:,.0f}/s",
+        "rejected": f"{result.unreadable:,} of them bad lines" if result.unreadable else "",
+        "dropped": "not sent; a second run of the same files sends them" if books["dropped"] else "",
+        "requests": f"{each:,.1f} {unit} each; {books['retries']:,} repeated, {books['throttled']:,} throttled",
+        "seconds": "",
+    }
+    for name, note in notes.items():
+        figure = f"{books[name]:,.2f}" if name == "seconds" else f"{books[name]:,}"
+        print(f"{name:<10}{figure:>12}  {note}".rstrip())

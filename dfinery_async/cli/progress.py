@@ -1,0 +1,88 @@
+"""What a person sees while a command works: a few lines on a terminal that stay in their place."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from dfinery_async.cli.output import error_console
+from dfinery_async.cli.texts import clock
+
+__all__ = ["STATES", "ProgressView"]
+
+STATES = {
+    "throttled": "waiting: the quota is used up",
+    "unreachable": "waiting: the API does not answer",
+    "unauthorized": "the API refuses the token",
+    "misconfigured": "this is not the API, or it does not know the service id",
+}
+_SMOOTH = 0.3
+"""Weight of the newest figure in the shown rate."""
+
+
+class ProgressView:
+    """A bar and two lines below it; does nothing when it is not wanted.
+
+    Args:
+        title: what is being done.
+        wanted: whether to show anything.
+    """
+
+    def __init__(self, title: str, *, wanted: bool) -> None:
+        self._title = title
+        self._live = Live(console=error_console(), auto_refresh=False, transient=True) if wanted else None
+        self._begin = self._last = time.monotonic()
+        self._count = 0
+        self._rate = 0.0
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, fraction: float | None, count: int, figures: str, state: str = "") -> None:
+        """Draw it anew.
+
+        Args:
+            fraction: how much is done, from 0 to 1; `None` when nobody knows.
+            count: what the rate is counted from.
+            figures: the line below the bar; `{rate}` stands for the rate.
+            state: the line below that.
+        """
+        if self._live is None:
+            return
+        now = time.monotonic()
+        if now > self._last:
+            rate = (count - self._count) / (now - self._last)
+            self._rate = rate if not self._rate else self._rate + _SMOOTH * (rate - self._rate)
+            self._last, self._count = now, count
+        texts = [text for text in (figures.format(rate=f"{self._rate:,.0f}/s"), state) if text]
+        lines = (Text(text, no_wrap=True, overflow="ellipsis") for text in texts)
+        self._live.update(Group(self._bar(fraction, now - self._begin), *lines), refresh=True)
+
+    def _bar(self, fraction: float | None, elapsed: float) -> RenderableType:
+        row = Table.grid(padding=(0, 2), expand=True)
+        row.add_column(no_wrap=True, overflow="ellipsis", max_width=24)
+        row.add_column(ratio=1)
+        row.add_column(no_wrap=True, justify="right")
+        row.add_column(no_wrap=True, justify="right")
+        if fraction is None:
+            row.add_row(Text(self._title), ProgressBar(pulse=True), "", clock(elapsed))
+        else:
+            left = clock(elapsed * (1 - fraction) / fraction) + " left" if fraction and elapsed > 1 else ""
+            bar = ProgressBar(total=1.0, completed=fraction)
+            row.add_row(Text(self._title), bar, f"{fraction:.0%}", left)
+        return row

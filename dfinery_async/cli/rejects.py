@@ -1,0 +1,112 @@
+"""The file that takes what could not be delivered, in the form that `dfinery load` reads."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from dfinery_async.cli.exits import CliError, Exit
+from dfinery_async.cli.records import BadLine
+from dfinery_async.cli.texts import plain
+from dfinery_async.errors import ApiError
+from dfinery_async.models import Rejection
+from dfinery_async.values import datetime_text
+
+__all__ = ["RejectsFile"]
+
+
+class RejectsFile:
+    """JSON Lines with an `"error"` beside each. Only its owner may read it, for it holds personal data.
+
+    A line that was no object stands under `"text"`. What an earlier load wrote is replaced.
+
+    Args:
+        path: the file.
+        inputs: device and number of the files that are read, none of which may be written over.
+
+    Raises:
+        CliError: it can't be written.
+    """
+
+    def __init__(self, path: str, inputs: Collection[tuple[int, int]]) -> None:
+        self._name = plain(path)
+        flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+        try:
+            descriptor = os.open(path, flags, 0o600)
+        except (OSError, ValueError) as error:
+            raise self._unwritable(error, Exit.USAGE) from None
+        self._file = os.fdopen(descriptor, "wb")
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            self._file.close()
+            raise CliError(f"the rejects file {self._name} is no regular file")
+        if (status.st_dev, status.st_ino) in inputs:
+            self._file.close()
+            raise CliError(f"the rejects file {self._name} is one of the files to load; choose another name")
+        os.ftruncate(descriptor, 0)
+        if hasattr(os, "fchmod"):
+            os.fchmod(descriptor, 0o600)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._file.close()
+        except OSError as failure:
+            raise self._unwritable(failure, Exit.INCOMPLETE) from None
+
+    def add_line(self, file: str, bad: BadLine) -> None:
+        """Keep a line that could not be read.
+
+        Raises:
+            CliError: the file can't be written.
+        """
+        error = {"message": str(bad), "file": file, "line": bad.line}
+        if bad.field is not None:
+            error["field"] = bad.field
+        line: dict[str, Any] = dict(bad.content or {})
+        if bad.text is not None:
+            line["text"] = bad.text
+        self._write({**line, "error": error})
+
+    def add(self, rejection: Rejection) -> None:
+        """Keep a unit that the API refused.
+
+        Raises:
+            CliError: the file can't be written.
+        """
+        error: dict[str, Any] = {"message": str(rejection.error), "type": type(rejection.error).__name__}
+        if isinstance(rejection.error, ApiError):
+            error |= {"code": rejection.error.code, "status": rejection.error.status}
+        line: dict[str, Any] = {"identity": rejection.identity}
+        if rejection.event is not None:
+            event = rejection.event
+            line |= {
+                "event_name": event.name,
+                "event_datetime": datetime_text(event.datetime, "event_datetime"),
+                "event_properties": event.properties,
+                "event_items": event.items,
+                "event_log_id": event.log_id,
+            }
+        elif rejection.properties is not None:
+            line["user_properties"] = rejection.properties
+        self._write({**line, "error": {**error, "attempts": rejection.attempts}})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        try:
+            self._file.write(msgspec.json.encode(line) + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise self._unwritable(error, Exit.INCOMPLETE) from None
+
+    def _unwritable(self, error: OSError | ValueError, code: Exit) -> CliError:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "this is no file name"
+        return CliError(f"the rejects file {self._name} can't be written: {reason.lower()}", code)

@@ -1,0 +1,86 @@
+"""Where the commands get service id, address and tokens. Never a token as an argument, where others could read it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias
+
+from cyclopts import Parameter
+
+from dfinery_async.cli.exits import CliError
+from dfinery_async.cli.output import warn
+from dfinery_async.cli.texts import plain
+from dfinery_async.client import DfineryClient
+from dfinery_async.config import DEFAULT_BASE_URL, environment
+
+__all__ = ["JsonFlag", "Service", "TokenName", "open_client", "read_token"]
+
+TokenName: TypeAlias = Literal["import", "export"]
+
+JsonFlag: TypeAlias = Annotated[
+    bool, Parameter(name="--json", negative="", help="Print one JSON object on standard output, and no progress.")
+]
+
+_LONGEST_TOKEN = 4096
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """Which service to talk to.
+
+    Attributes:
+        service_id: its id; by default `DFINERY_SERVICE_ID`.
+        base_url: the API's address; by default `DFINERY_BASE_URL`, or the vendor's.
+    """
+
+    service_id: Annotated[str | None, Parameter(help="Id of the service; by default that of DFINERY_SERVICE_ID.")] = (
+        None
+    )
+    base_url: Annotated[
+        str | None, Parameter(help="Address of the API; by default that of DFINERY_BASE_URL, or the vendor's.")
+    ] = None
+
+
+def open_client(service: Service, kind: TokenName, token_file: str | None) -> DfineryClient:
+    """Make a client that holds no other token than the one that the command needs.
+
+    Raises:
+        CliError: something is missing.
+    """
+    found = environment()
+    service_id = service.service_id or found.get("service_id")
+    if not service_id:
+        raise CliError("the service id is missing: set DFINERY_SERVICE_ID, or give --service-id")
+    text = found.get(f"{kind}_token") if token_file is None else read_token(token_file)
+    if not text:
+        raise CliError(
+            f"the {kind} token is missing: set DFINERY_{kind.upper()}_TOKEN, or name a file that holds it with "
+            f"--{kind}-token-file"
+        )
+    base_url = service.base_url or found.get("base_url", DEFAULT_BASE_URL)
+    if kind == "import":
+        return DfineryClient(service_id, import_token=text, base_url=base_url)
+    return DfineryClient(service_id, export_token=text, base_url=base_url)
+
+
+def read_token(path: str) -> str:
+    """Return the token in a file, without the line end behind it. Warns when others may read the file, too.
+
+    Raises:
+        CliError: the file can't be read, or holds no token.
+    """
+    try:
+        with open(path, encoding="ascii") as file:  # noqa: PTH123 - takes any name, and tells a NUL in it as an error
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read(_LONGEST_TOKEN + 3).rstrip("\r\n")
+    except (OSError, ValueError) as error:  # ValueError: no ASCII, or a NUL in the name
+        reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else "it is no text"
+        raise CliError(f"the token file {plain(path)} can't be read: {reason}") from None
+    if not text:
+        raise CliError(f"the token file {plain(path)} is empty")
+    if os.name == "posix" and stat.S_ISREG(mode) and mode & stat.S_IROTH:
+        warn(f"everybody on this machine can read the token file {plain(path)}: chmod 600 keeps it to you")
+    return text

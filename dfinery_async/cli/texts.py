@@ -1,0 +1,35 @@
+"""Small texts: what is safe to print, what a mistyped name may have meant, how figures are written."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Sequence
+
+__all__ = ["clock", "nearest", "plain", "size"]
+
+
+def plain(text: str) -> str:
+    """Replace what could move a cursor or turn text around, in a foreign text such as a file's name."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return `; did you mean …?` for the known name that is most like `name`, or nothing."""
+    found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def clock(seconds: float) -> str:
+    """Write a duration as `h:mm:ss`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes with a unit that fits."""
+    if count < 1000:
+        return f"{count:,.0f} bytes"
+    step = min(3, int(math.log10(count)) // 3)
+    return f"{count / 1000**step:,.1f} {('kB', 'MB', 'GB')[step - 1]}"
