@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -44,6 +47,7 @@ CORE_MAY_IMPORT = {
     "__future__",
     "bisect",
     "collections",
+    "csv",
     "dataclasses",
     "datetime",
     "decimal",
@@ -72,10 +76,9 @@ CORE_MUST_NOT_CALL = {"now", "today", "utcnow", "uuid1", "uuid4", "open", "print
 # Who may import what from PyPI: patterns of modules. A package that is not here is a dependency that nobody decided on.
 OUTSIDERS = {
     "aiolimiter": ["runtime.*"],
-    "anyio": ["runtime.*", "client", "cli.*"],
+    "anyio": ["runtime.*"],
+    "certifi": ["runtime.transport"],
     "cyclopts": ["cli.*"],
-    "httpcore": ["runtime.transport"],
-    "httptools": ["emulator.*"],
     "httpx": ["runtime.transport"],
     "msgspec": ["*"],
     "pyarrow": ["runtime.arrow"],
@@ -83,6 +86,8 @@ OUTSIDERS = {
     "starlette": ["emulator.*"],
     "uvicorn": ["emulator.*"],
 }
+
+COMES_WITH = {"certifi": "httpx"}
 
 NEVER_AT_IMPORT = [
     "aiolimiter",
@@ -137,9 +142,17 @@ def imported(module: Module) -> Iterator[tuple[int, str]]:
             source = node.module or ""
             yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)
         elif isinstance(node, ast.Call) and _called(node) in {"import_module", "__import__"} and node.args:
-            name = node.args[0]
-            dynamic = name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else "?"
-            yield node.lineno, dynamic
+            yield node.lineno, _dynamic(node.args[0])
+
+
+def _dynamic(name: ast.expr) -> str:
+    match name:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=[ast.FormattedValue(value=ast.Name(id="__name__")), *_]):
+            return PACKAGE  # something below the module that asks, which only `__init__` does
+        case _:
+            return "?"
 
 
 def own_imports(module: Module) -> Iterator[tuple[int, str]]:
@@ -261,6 +274,7 @@ BREAKERS: list[tuple[Rule, str, str]] = [
     (imports_go_down, "client", "if TYPE_CHECKING:\n    from dfinery_async.cli import app"),
     (imports_go_down, "client", "from dfinery_async.emulator import Emulator"),
     (imports_go_down, "client", "importlib.import_module('dfinery_async.cli')"),
+    (imports_go_down, "client", "importlib.import_module(f'{__name__}.{name}')"),
     (imports_go_down, "integrations.fastapi", "import dfinery_async.cli.app"),
     (imports_go_down, "cli.app", "import dfinery_async.integrations.fastapi"),
     (imports_go_down, "a_new_part", ""),
@@ -319,6 +333,7 @@ KEEPERS: list[tuple[Rule, str, str]] = [
     (imports_go_down, "core.codec", "from dfinery_async.core.reply import Reply\nimport dfinery_async.errors"),
     (imports_go_down, "cli.demo", "from dfinery_async import Event\nfrom dfinery_async.emulator import Emulator"),
     (imports_go_down, "__init__", "from dfinery_async.client import DfineryClient"),
+    (imports_go_down, "__init__", "importlib.import_module(f'{__name__}.{name}')"),
     (emulator_stands_alone, "emulator.app", "import starlette\nfrom dfinery_async.emulator.store import Store"),
     (core_only_decides, "core.codec", "import datetime, re\nmoment = datetime.datetime(2025, 3, 2)"),
     (core_only_decides, "runtime.tasks", "import asyncio\nasync def wait(): await asyncio.sleep(0)"),
@@ -369,6 +384,14 @@ def test_every_layer_and_every_place_of_an_outsider_is_there():
 
     assert set(LAYERS) <= {module.part for module in modules}
     assert seen == {(package, pattern) for package, patterns in OUTSIDERS.items() for pattern in patterns}
+
+
+def test_every_outsider_is_declared_or_comes_with_one_that_is():
+    project = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    lines = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    declared = {re.split(r"[^\w-]", line)[0] for line in lines}
+
+    assert {COMES_WITH.get(package, package) for package in OUTSIDERS} - declared == set()
 
 
 CHILD = """

@@ -81,8 +81,9 @@ REQUIRED = {"DfineryClient", "Event", "Identity", "send_partition", *errors.__al
 
 
 def drawn(kind: type, depth: int = 0) -> list[str]:
-    children = kind.__subclasses__()
-    return [f"{'  ' * depth}{kind.__name__}", *(line for child in children for line in drawn(child, depth + 1))]
+    children: list[type] = kind.__subclasses__()
+    below = [line for child in children for line in drawn(child, depth + 1)]
+    return [f"{'  ' * depth}{kind.__name__}", *below]
 
 
 def test_names_are_sorted_unique_and_complete():
@@ -115,10 +116,12 @@ def test_an_unknown_name_is_an_attribute_error():
         dfinery_async.does_not_exist  # noqa: B018
 
 
-def test_version_is_that_of_the_project():
-    project = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+def test_version_is_that_of_the_changelog():
+    changelog = (Path(__file__).parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
+    latest = re.search(r"^## \[?(\d+\.\d+\.\d+)", changelog, flags=re.MULTILINE)
 
-    assert f'version = "{dfinery_async.__version__}"' in project
+    assert latest
+    assert latest[1] == dfinery_async.__version__
 
 
 def test_every_module_with_a_list_of_names_has_those_names():
@@ -126,7 +129,7 @@ def test_every_module_with_a_list_of_names_has_those_names():
     for path in [*package.glob("[!_]*.py"), *package.glob("core/[!_]*.py"), *package.glob("runtime/[!_]*.py")]:
         name = ".".join(path.relative_to(package.parent).with_suffix("").parts)
         module = importlib.import_module(name)
-        for public in module.__all__:
+        for public in getattr(module, "__all__", ()):
             assert hasattr(module, public), f"{name}.{public}"
 
 
