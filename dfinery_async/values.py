@@ -51,15 +51,13 @@ def check_text(value: object, field: str) -> str:
 
 def check_properties(properties: Mapping[str, Any] | None, field: str) -> dict[str, Any] | None:
     """Return a checked copy of an event's or user's properties, or `None` where there are none."""
-    if not properties:
-        if properties is None or isinstance(properties, Mapping):
-            return None
-        raise InvalidInputError(f"must be a dict, not {type(properties).__name__}", field=field)
+    if properties is None:
+        return None
     if not isinstance(properties, Mapping):
         raise InvalidInputError(f"must be a dict, not {type(properties).__name__}", field=field)
     checked: dict[str, Any] = {}
     for name, value in properties.items():
-        kind: type[Any] = type(value)
+        kind = type(value)
         if (
             (kind is str and value.isascii())
             or (kind is int and _LONG_MIN <= value <= _LONG_MAX)
@@ -69,7 +67,7 @@ def check_properties(properties: Mapping[str, Any] | None, field: str) -> dict[s
             checked[_name(name, field)] = value
         else:
             checked[name] = _value(value, f"{field}.{_name(name, field)}")
-    return checked
+    return checked or None
 
 
 def check_items(items: Sequence[Mapping[str, Any]] | None, field: str) -> list[dict[str, Any]] | None:
