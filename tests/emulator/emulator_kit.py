@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import uuid
@@ -14,7 +15,7 @@ import httpx
 from dfinery_async.emulator import Emulator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 EVENTS = "/api/v1/events"
 IDENTITIES = "/api/v1/identities"
@@ -56,6 +57,12 @@ def client_of(emulator: Emulator) -> httpx.AsyncClient:
         trust_env=False,
         timeout=10,
     )
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that the emulator's thread does."""
+    while not condition():  # noqa: ASYNC110  # another thread makes it true, without an event of this loop
+        await asyncio.sleep(0)
 
 
 def event(name: str = "df_login", **fields: Any) -> dict[str, Any]:

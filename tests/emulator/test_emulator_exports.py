@@ -31,7 +31,7 @@ SYSTEM = {
 
 
 @pytest.mark.asyncio
-async def test_columns_are_sorted_and_hold_the_standard_ones_from_the_start():
+async def test_columns_are_sorted_and_hold_the_standard_ones_from_the_start() -> None:
     async with running() as (_, client):
         header = (await client.post(EVENT_EXPORT, json=day_query())).text.strip().split(",")
 
@@ -41,7 +41,7 @@ async def test_columns_are_sorted_and_hold_the_standard_ones_from_the_start():
 
 
 @pytest.mark.asyncio
-async def test_unset_and_set_values():
+async def test_unset_and_set_values() -> None:
     full = {"flag": True, "off": False, "tags": ["a,b", '"'], "count": 3, "ratio": 2.0, "when": "2025-01-06T01:38:10Z"}
     async with running() as (_, client):
         await client.post(
@@ -57,7 +57,7 @@ async def test_unset_and_set_values():
 
 
 @pytest.mark.asyncio
-async def test_system_columns():
+async def test_system_columns() -> None:
     sent = event(event_datetime="2025-03-01T20:00:00Z")
     async with running() as (emulator, client):
         await client.post(EVENTS, json=events_body(sent))
@@ -78,7 +78,7 @@ async def test_system_columns():
 
 
 @pytest.mark.asyncio
-async def test_a_property_named_like_a_system_column_does_not_take_its_place():
+async def test_a_property_named_like_a_system_column_does_not_take_its_place() -> None:
     async with running() as (_, client):
         await client.post(EVENTS, json=events_body(event(event_properties={"df_event_name": "other"})))
         (row,) = await rows_of(client, EVENT_EXPORT, day_query())
@@ -105,7 +105,7 @@ async def test_a_property_named_like_a_system_column_does_not_take_its_place():
     ],
 )
 @pytest.mark.asyncio
-async def test_switches_of_single_cells(switches: dict[str, Any], column: str, shown: str):
+async def test_switches_of_single_cells(switches: dict[str, Any], column: str, shown: str) -> None:
     sent = event(event_log_id="0d4c1a8e-98a2-4f0c-8c0b-02c6a1f1a7d4", event_properties={"flag": True})
     async with running(**switches) as (_, client):
         await client.post(EVENTS, json=events_body(sent))
@@ -118,7 +118,7 @@ async def test_switches_of_single_cells(switches: dict[str, Any], column: str, s
     ("style", "event_cell", "profile_cell"), [("lower", "false", "true"), ("upper", "FALSE", "TRUE")]
 )
 @pytest.mark.asyncio
-async def test_booleans_of_both_exports(style: str, event_cell: str, profile_cell: str):
+async def test_booleans_of_both_exports(style: str, event_cell: str, profile_cell: str) -> None:
     async with running(csv_booleans=style) as (_, client):
         await client.post(EVENTS, json=events_body(event(event_properties={"flag": True}), event()))
         await client.post(PROFILE, json=profile_body({"df_push_optin": True}, external_id="u1"))
@@ -130,7 +130,7 @@ async def test_booleans_of_both_exports(style: str, event_cell: str, profile_cel
 
 
 @pytest.mark.asyncio
-async def test_bom_line_ends_and_content_type():
+async def test_bom_line_ends_and_content_type() -> None:
     async with running(csv_bom=True, csv_line_end="\r\n", csv_content_type="text/plain") as (_, client):
         reply = await client.post(EVENT_EXPORT, json=day_query())
 
@@ -140,7 +140,7 @@ async def test_bom_line_ends_and_content_type():
 
 
 @pytest.mark.asyncio
-async def test_a_row_for_each_item_or_for_each_event():
+async def test_a_row_for_each_item_or_for_each_event() -> None:
     sent = event(event_properties={"df_order_id": "o"}, event_items=[{"df_item_id": "1"}, {"df_item_id": "2"}])
     shown: dict[str, list[list[str]]] = {}
     for rows_by in ("item", "event"):
@@ -167,7 +167,7 @@ async def test_a_row_for_each_item_or_for_each_event():
     ],
 )
 @pytest.mark.asyncio
-async def test_filters_of_events(query: dict[str, Any], names: str):
+async def test_filters_of_events(query: dict[str, Any], names: str) -> None:
     async with running() as (_, client):
         await client.post(EVENTS, json=events_body(*[event(name) for name in "abc"]))
         rows = await rows_of(client, EVENT_EXPORT, day_query(**query))
@@ -184,7 +184,7 @@ async def test_filters_of_events(query: dict[str, Any], names: str):
     ],
 )
 @pytest.mark.asyncio
-async def test_filters_of_properties_keep_the_system_columns(query: dict[str, Any], columns: set[str]):
+async def test_filters_of_properties_keep_the_system_columns(query: dict[str, Any], columns: set[str]) -> None:
     async with running() as (_, client):
         await client.post(EVENTS, json=events_body(event(event_properties={"p": 1, "q": 2}, event_items=[{"i": 3}])))
         (row,) = await rows_of(client, EVENT_EXPORT, day_query(**query))
@@ -193,7 +193,7 @@ async def test_filters_of_properties_keep_the_system_columns(query: dict[str, An
 
 
 @pytest.mark.asyncio
-async def test_properties_can_be_left_out():
+async def test_properties_can_be_left_out() -> None:
     async with running() as (_, client):
         await client.post(EVENTS, json=events_body(event(event_properties={"p": 1, "q": 2})))
         query = day_query(properties=["p", "df_event_name"], properties_condition_type="exclude")
@@ -205,7 +205,7 @@ async def test_properties_can_be_left_out():
 
 
 @pytest.mark.asyncio
-async def test_days_are_seoul_days_with_both_ends():
+async def test_days_are_seoul_days_with_both_ends() -> None:
     moments = ["2025-02-28T14:59:59.999Z", "2025-02-28T15:00:00Z", "2025-03-02T14:59:59Z", "2025-03-02T15:00:00Z"]
     async with running() as (_, client):
         await client.post(EVENTS, json=events_body(*[event(event_datetime=moment) for moment in moments]))
@@ -225,7 +225,7 @@ async def test_days_are_seoul_days_with_both_ends():
     ],
 )
 @pytest.mark.asyncio
-async def test_how_far_back_an_export_may_start(switches: dict[str, Any], start: str, status: int):
+async def test_how_far_back_an_export_may_start(switches: dict[str, Any], start: str, status: int) -> None:
     async with running(**switches) as (_, client):
         reply = await client.post(EVENT_EXPORT, json=day_query(from_date=start))
 
@@ -251,7 +251,7 @@ async def test_how_far_back_an_export_may_start(switches: dict[str, Any], start:
     ],
 )
 @pytest.mark.asyncio
-async def test_bad_event_queries(field: str, value: Any):
+async def test_bad_event_queries(field: str, value: Any) -> None:
     async with running() as (emulator, client):
         reply = await client.post(EVENT_EXPORT, json=day_query(**{field: value}))
 
@@ -264,7 +264,7 @@ async def test_bad_event_queries(field: str, value: Any):
     [{}, {**ALL_PROFILES, "audience": 5}, {**ALL_PROFILES, "identities": "all"}, {**ALL_PROFILES, "events": []}],
 )
 @pytest.mark.asyncio
-async def test_bad_profile_queries(query: dict[str, Any]):
+async def test_bad_profile_queries(query: dict[str, Any]) -> None:
     async with running() as (_, client):
         reply = await client.post(PROFILE_EXPORT, json=query)
         broken = await client.post(PROFILE_EXPORT, content=b"{", headers={"content-type": "application/json"})
@@ -275,7 +275,7 @@ async def test_bad_profile_queries(query: dict[str, Any]):
 
 @pytest.mark.parametrize("path", [EVENT_EXPORT, PROFILE_EXPORT])
 @pytest.mark.asyncio
-async def test_only_the_export_token_as_bearer_is_taken(path: str):
+async def test_only_the_export_token_as_bearer_is_taken(path: str) -> None:
     async with running() as (emulator, client):
         wrong = [
             await client.post(path, json={}, headers={"authorization": value})
@@ -291,7 +291,7 @@ async def test_only_the_export_token_as_bearer_is_taken(path: str):
 
 
 @pytest.mark.asyncio
-async def test_events_become_visible_after_a_delay():
+async def test_events_become_visible_after_a_delay() -> None:
     clock = ManualClock()
     async with running(clock=clock, visibility_delay=300) as (_, client):
         await client.post(EVENTS, json=events_body(event()))
@@ -313,7 +313,7 @@ async def test_events_become_visible_after_a_delay():
     ],
 )
 @pytest.mark.asyncio
-async def test_the_external_id_is_the_only_identity_and_only_on_request(query: dict[str, Any], shown: bool):
+async def test_the_external_id_is_the_only_identity_and_only_on_request(query: dict[str, Any], shown: bool) -> None:
     async with running() as (_, client):
         await client.post(PROFILE, json=profile_body({"a": 1}, external_id="u", email="e@example.com"))
         (row,) = await rows_of(client, PROFILE_EXPORT, {**ALL_PROFILES, **query})
@@ -323,7 +323,7 @@ async def test_the_external_id_is_the_only_identity_and_only_on_request(query: d
 
 
 @pytest.mark.asyncio
-async def test_audiences():
+async def test_audiences() -> None:
     def is_gold(profile: Profile) -> bool:
         return profile.properties.get("df_membership") == "GOLD"
 
@@ -342,7 +342,7 @@ async def test_audiences():
 
 
 @pytest.mark.asyncio
-async def test_a_long_export_comes_in_chunks_and_in_order():
+async def test_a_long_export_comes_in_chunks_and_in_order() -> None:
     async with running() as (_, client):
         for batch in range(30):
             events = [event(event_properties={"n": batch * 100 + number}) for number in range(100)]
@@ -357,15 +357,14 @@ async def test_a_long_export_comes_in_chunks_and_in_order():
 
 
 @pytest.mark.asyncio
-async def test_a_reader_that_leaves_frees_its_slot():
+async def test_a_reader_that_leaves_frees_its_slot() -> None:
     async with Emulator(exports_at_once=1, export_days=None) as emulator, client_of(emulator) as client:
         for _ in range(20):
             tags = ["x" * 1000] * 30
             events = [event(event_properties={"tags": tags}) for _ in range(30)]
             await client.post(EVENTS, json=events_body(*events))
-        async with client_of(emulator) as leaver:
-            async with leaver.stream("POST", EVENT_EXPORT, json=day_query()) as reply:
-                async for _ in reply.aiter_raw():
-                    break
+        async with client_of(emulator) as leaver, leaver.stream("POST", EVENT_EXPORT, json=day_query()) as reply:
+            async for _ in reply.aiter_raw():
+                break
         while (await client.post(EVENT_EXPORT, json=day_query(from_date="2025-03-03", to_date="2025-03-03"))).is_error:
             pass

@@ -23,6 +23,7 @@ from emulator_kit import (
     person_body,
     profile_body,
     running,
+    until,
 )
 
 from dfinery_async.emulator import Emulator, Fault
@@ -69,7 +70,7 @@ def exchange(emulator: Emulator, path: str = EVENTS, body: Any = BODY) -> bytes:
         ("html=3%,processed=true", Fault("html", rate=0.03, processed=True)),
     ],
 )
-def test_faults_in_the_form_of_the_command_line(text: str, fault: Fault):
+def test_faults_in_the_form_of_the_command_line(text: str, fault: Fault) -> None:
     assert Fault.parse(text) == fault
 
 
@@ -78,13 +79,13 @@ def test_faults_in_the_form_of_the_command_line(text: str, fault: Fault):
     ["", "flood", "latency=soon", "reset=often", "reset,chance=1", "reset,times", "status=a", "reset=200%", "poison",
      "html,processed=perhaps", "truncate=1,form=half"],
 )  # fmt: skip
-def test_faults_that_cannot_be_read(text: str):
+def test_faults_that_cannot_be_read(text: str) -> None:
     with pytest.raises(ValueError, match="fault"):
         Fault.parse(text)
 
 
 @pytest.mark.asyncio
-async def test_latency_adds_up_and_other_calls_go_on_meanwhile():
+async def test_latency_adds_up_and_other_calls_go_on_meanwhile() -> None:
     async with running() as (emulator, client):
         emulator.inject(Fault("latency", family="events", seconds=0.1))
         emulator.inject(Fault("latency", path=EVENTS, seconds=0.05))
@@ -133,7 +134,7 @@ async def test_latency_adds_up_and_other_calls_go_on_meanwhile():
     ],
 )
 @pytest.mark.asyncio
-async def test_wrong_answers_for_imports(fault: Fault, status: int, text: str):
+async def test_wrong_answers_for_imports(fault: Fault, status: int, text: str) -> None:
     async with running() as (emulator, client):
         handle = emulator.inject(fault)
         reply = await client.post(EVENTS, json=BODY)
@@ -150,7 +151,7 @@ async def test_wrong_answers_for_imports(fault: Fault, status: int, text: str):
 
 
 @pytest.mark.asyncio
-async def test_pages_and_broken_json_in_place_of_an_answer():
+async def test_pages_and_broken_json_in_place_of_an_answer() -> None:
     async with running() as (emulator, client):
         emulator.inject(Fault("html", times=1))
         page = await client.post(EVENTS, json=BODY)
@@ -168,7 +169,7 @@ async def test_pages_and_broken_json_in_place_of_an_answer():
 
 
 @pytest.mark.asyncio
-async def test_wrong_answers_for_exports():
+async def test_wrong_answers_for_exports() -> None:
     async with running() as (emulator, client):
         emulator.inject(Fault("code", times=1))
         closed = await client.post(EVENT_EXPORT, json=day_query())
@@ -188,7 +189,7 @@ async def test_wrong_answers_for_exports():
     "fault", [Fault("status", processed=True), Fault("html", processed=True), Fault("lost_answer")]
 )
 @pytest.mark.asyncio
-async def test_calls_that_are_carried_out_though_the_answer_is_wrong(fault: Fault):
+async def test_calls_that_are_carried_out_though_the_answer_is_wrong(fault: Fault) -> None:
     async with running() as (emulator, client):
         emulator.inject(fault)
         try:
@@ -201,7 +202,7 @@ async def test_calls_that_are_carried_out_though_the_answer_is_wrong(fault: Faul
 
 
 @pytest.mark.asyncio
-async def test_a_reset_is_a_reset_and_nothing_is_stored():
+async def test_a_reset_is_a_reset_and_nothing_is_stored() -> None:
     async with running() as (emulator, client):
         emulator.inject(Fault("reset", family="events"))
         with pytest.raises(httpx.ReadError):
@@ -216,7 +217,7 @@ async def test_a_reset_is_a_reset_and_nothing_is_stored():
 
 
 @pytest.mark.asyncio
-async def test_a_lost_answer_ends_the_connection_in_good_order():
+async def test_a_lost_answer_ends_the_connection_in_good_order() -> None:
     async with running() as (emulator, _):
         emulator.inject(Fault("lost_answer"))
         received = exchange(emulator)
@@ -227,7 +228,7 @@ async def test_a_lost_answer_ends_the_connection_in_good_order():
 
 
 @pytest.mark.asyncio
-async def test_raw_bytes_in_place_of_an_answer():
+async def test_raw_bytes_in_place_of_an_answer() -> None:
     async with running() as (emulator, _):
         emulator.inject(Fault("raw", payload=b"HTTP/1.1 999 What\r\n\r\n"))
         received = exchange(emulator)
@@ -237,7 +238,7 @@ async def test_raw_bytes_in_place_of_an_answer():
 
 
 @pytest.mark.asyncio
-async def test_a_hanging_call_ends_with_its_caller():
+async def test_a_hanging_call_ends_with_its_caller() -> None:
     async with running() as (emulator, client):
         emulator.inject(Fault("hang"))
         with pytest.raises(httpx.ReadTimeout):
@@ -248,7 +249,7 @@ async def test_a_hanging_call_ends_with_its_caller():
 
 
 @pytest.mark.asyncio
-async def test_an_emulator_stops_in_spite_of_calls_that_hang_and_wait():
+async def test_an_emulator_stops_in_spite_of_calls_that_hang_and_wait() -> None:
     async with running() as (emulator, client):
         emulator.inject(Fault("hang", family="events"))
         emulator.inject(Fault("latency", family="profiles", seconds=600))
@@ -256,8 +257,7 @@ async def test_an_emulator_stops_in_spite_of_calls_that_hang_and_wait():
             asyncio.create_task(client.post(EVENTS, json=BODY)),
             asyncio.create_task(client.post(PROFILE, json=profile_body({"a": 1}, external_id="u"))),
         ]
-        while len(emulator.requests) < 1:
-            await asyncio.sleep(0)
+        await until(lambda: len(emulator.requests) == 1)
     results = await asyncio.gather(*tasks, return_exceptions=True)
 
     assert all(isinstance(result, httpx.TransportError) for result in results)
@@ -269,7 +269,7 @@ async def _with_rows(client: httpx.AsyncClient, rows: int) -> None:
 
 
 @pytest.mark.asyncio
-async def test_an_export_that_is_cut_between_chunks():
+async def test_an_export_that_is_cut_between_chunks() -> None:
     async with running() as (emulator, client):
         await _with_rows(client, 500)
         emulator.inject(Fault("truncate", size=40_000))
@@ -284,7 +284,7 @@ async def test_an_export_that_is_cut_between_chunks():
 
 
 @pytest.mark.asyncio
-async def test_an_export_whose_end_is_that_of_the_connection():
+async def test_an_export_whose_end_is_that_of_the_connection() -> None:
     async with running() as (emulator, client):
         await _with_rows(client, 500)
         whole = (await client.post(EVENT_EXPORT, json=day_query())).content
@@ -301,7 +301,7 @@ async def test_an_export_whose_end_is_that_of_the_connection():
 
 @pytest.mark.parametrize("size", [0, 40_000])
 @pytest.mark.asyncio
-async def test_a_failure_behind_the_rows_of_an_export(size: int):
+async def test_a_failure_behind_the_rows_of_an_export(size: int) -> None:
     async with running() as (emulator, client):
         await _with_rows(client, 500)
         whole = (await client.post(EVENT_EXPORT, json=day_query())).content
@@ -313,7 +313,7 @@ async def test_a_failure_behind_the_rows_of_an_export(size: int):
 
 
 @pytest.mark.asyncio
-async def test_an_import_answer_that_is_cut():
+async def test_an_import_answer_that_is_cut() -> None:
     async with running() as (emulator, client):
         emulator.inject(Fault("truncate", size=10))
         with pytest.raises(httpx.RemoteProtocolError):
@@ -327,7 +327,7 @@ async def test_an_import_answer_that_is_cut():
     ["df_bad", "00000000-0000-4000-8000-000000000001", "trigger", "value", lambda sent: sent["event_name"] == "df_bad"],
 )
 @pytest.mark.asyncio
-async def test_poisoned_events_are_refused_with_their_batch(match: Any):
+async def test_poisoned_events_are_refused_with_their_batch(match: Any) -> None:
     bad = event(
         "df_bad", event_log_id="00000000-0000-4000-8000-000000000001", event_properties={"trigger": 1, "other": "value"}
     )
@@ -342,7 +342,7 @@ async def test_poisoned_events_are_refused_with_their_batch(match: Any):
 
 
 @pytest.mark.asyncio
-async def test_times_after_family_and_path():
+async def test_times_after_family_and_path() -> None:
     async with running() as (emulator, client):
         by_count = emulator.inject(Fault("code", family="events", after=1, times=2))
         by_path = emulator.inject(Fault("code", path=IDENTITIES, code=40001))
@@ -356,7 +356,7 @@ async def test_times_after_family_and_path():
 
 
 @pytest.mark.asyncio
-async def test_chance_repeats_with_the_seed():
+async def test_chance_repeats_with_the_seed() -> None:
     async with running(seed=3) as (emulator, client):
         runs: list[list[str]] = []
         for _ in range(2):

@@ -25,7 +25,7 @@ IMPORT_PATHS = (EVENTS, IDENTITIES, DELETION, PROFILE)
 
 @pytest.mark.parametrize("path", IMPORT_PATHS)
 @pytest.mark.asyncio
-async def test_wrong_and_missing_service_ids(path: str):
+async def test_wrong_and_missing_service_ids(path: str) -> None:
     async with running() as (_, client):
         wrong = await client.post(path, json={}, params={"service_id": "other"})
         client.params = client.params.remove("service_id")
@@ -37,7 +37,7 @@ async def test_wrong_and_missing_service_ids(path: str):
 
 @pytest.mark.parametrize("path", IMPORT_PATHS)
 @pytest.mark.asyncio
-async def test_only_the_import_token_in_its_header_is_taken(path: str):
+async def test_only_the_import_token_in_its_header_is_taken(path: str) -> None:
     async with running() as (emulator, client):
         replies = [
             await client.post(path, json={}, headers={"access_token": token})
@@ -51,7 +51,7 @@ async def test_only_the_import_token_in_its_header_is_taken(path: str):
 
 
 @pytest.mark.asyncio
-async def test_tokens_can_be_rotated():
+async def test_tokens_can_be_rotated() -> None:
     async with running() as (emulator, client):
         emulator.import_tokens.add("second")
         both = [
@@ -79,7 +79,7 @@ async def test_tokens_can_be_rotated():
     ],
 )
 @pytest.mark.asyncio
-async def test_what_cannot_be_read_is_a_bad_request(content: bytes, media_type: str):
+async def test_what_cannot_be_read_is_a_bad_request(content: bytes, media_type: str) -> None:
     async with running() as (emulator, client):
         reply = await client.post(EVENTS, content=content, headers={"content-type": media_type})
 
@@ -88,7 +88,7 @@ async def test_what_cannot_be_read_is_a_bad_request(content: bytes, media_type: 
 
 
 @pytest.mark.asyncio
-async def test_values_that_python_writes_as_json_are_still_checked():
+async def test_values_that_python_writes_as_json_are_still_checked() -> None:
     async with running() as (emulator, client):
         body = events_body(event(event_properties={"a": "NUMBER"}))
         texts = [(await _post_text(client, body, number)) for number in ("NaN", "-Infinity", "1e999")]
@@ -104,7 +104,7 @@ async def _post_text(client: Any, body: dict[str, Any], number: str) -> str:
 
 
 @pytest.mark.asyncio
-async def test_records_tell_what_came():
+async def test_records_tell_what_came() -> None:
     async with running() as (emulator, client):
         await client.post(EVENTS, json=events_body(event(event_items=[{"a": 1}, {"a": 2}]), event(), email="a@b.c"))
         await client.post(EVENTS, json=events_body(event(event_name=""), event()))
@@ -121,7 +121,7 @@ async def test_records_tell_what_came():
 
 
 @pytest.mark.asyncio
-async def test_bodies_are_kept_only_on_request():
+async def test_bodies_are_kept_only_on_request() -> None:
     async with running(keep_bodies=False) as (emulator, client):
         await client.post(EVENTS, json=events_body(event()))
 
@@ -132,7 +132,7 @@ async def test_bodies_are_kept_only_on_request():
 
 @pytest.mark.parametrize(("batches", "code", "stored"), [("whole", "40001", 0), ("partial", "20000", 1)])
 @pytest.mark.asyncio
-async def test_batches_with_a_bad_event(batches: str, code: str, stored: int):
+async def test_batches_with_a_bad_event(batches: str, code: str, stored: int) -> None:
     async with running(batches=batches) as (emulator, client):
         reply = await client.post(EVENTS, json=events_body(event(event_datetime="yesterday"), event()))
 
@@ -142,7 +142,7 @@ async def test_batches_with_a_bad_event(batches: str, code: str, stored: int):
 
 @pytest.mark.parametrize(("duplicates", "stored"), [("store", 3), ("ignore", 1)])
 @pytest.mark.asyncio
-async def test_duplicate_log_ids(duplicates: str, stored: int):
+async def test_duplicate_log_ids(duplicates: str, stored: int) -> None:
     sent = event()
     async with running(duplicates=duplicates) as (emulator, client):
         await client.post(EVENTS, json=events_body(sent, sent))
@@ -164,7 +164,7 @@ async def test_duplicate_log_ids(duplicates: str, stored: int):
     ],
 )
 @pytest.mark.asyncio
-async def test_unregistered_events(taxonomy: Any, unregistered: str, code: str):
+async def test_unregistered_events(taxonomy: Any, unregistered: str, code: str) -> None:
     odd = event("df_logout", event_properties={"unknown": 1}, event_items=[{"unknown": 1}])
     async with running(taxonomy=taxonomy, unregistered=unregistered) as (emulator, client):
         reply = await client.post(EVENTS, json=events_body(event("df_login"), odd))
@@ -180,7 +180,7 @@ async def test_unregistered_events(taxonomy: Any, unregistered: str, code: str):
 
 @pytest.mark.parametrize(("unregistered", "code"), [("drop", "20000"), ("reject", "40001")])
 @pytest.mark.asyncio
-async def test_unregistered_user_properties(unregistered: str, code: str):
+async def test_unregistered_user_properties(unregistered: str, code: str) -> None:
     taxonomy = {"user_properties": ["known"]}
     async with running(taxonomy=taxonomy, unregistered=unregistered) as (emulator, client):
         odd = await client.post(PROFILE, json=profile_body({"known": 1, "unknown": 2}, external_id="a"))
@@ -191,7 +191,7 @@ async def test_unregistered_user_properties(unregistered: str, code: str):
 
 
 @pytest.mark.asyncio
-async def test_newer_properties_win_and_null_clears():
+async def test_newer_properties_win_and_null_clears() -> None:
     async with running() as (emulator, client):
         await client.post(PROFILE, json=profile_body({"a": 1, "b": 1, "c": 1}, external_id="u"))
         await client.post(PROFILE, json=profile_body({"b": 2, "c": None}, external_id="u"))
@@ -200,7 +200,7 @@ async def test_newer_properties_win_and_null_clears():
 
 
 @pytest.mark.asyncio
-async def test_profiles_that_turn_out_the_same_are_merged():
+async def test_profiles_that_turn_out_the_same_are_merged() -> None:
     async with running() as (emulator, client):
         await client.post(PROFILE, json=profile_body({"a": "phone", "b": "phone"}, phone_no="821"))
         await client.post(PROFILE, json=profile_body({"b": "mail"}, email="m@example.com"))
@@ -218,7 +218,7 @@ async def test_profiles_that_turn_out_the_same_are_merged():
 
 
 @pytest.mark.asyncio
-async def test_a_shared_email_does_not_merge_two_members():
+async def test_a_shared_email_does_not_merge_two_members() -> None:
     async with running() as (emulator, client):
         for external_id in ("a", "b"):
             await client.post(IDENTITIES, json=person_body(external_id=external_id, email="both@example.com"))
@@ -230,7 +230,7 @@ async def test_a_shared_email_does_not_merge_two_members():
 
 
 @pytest.mark.asyncio
-async def test_an_anonymous_profile_joins_the_member_that_shows_up():
+async def test_an_anonymous_profile_joins_the_member_that_shows_up() -> None:
     async with running() as (emulator, client):
         await client.post(IDENTITIES, json=person_body(external_id="member"))
         await client.post(PROFILE, json=profile_body({"a": 1}, kakao_user_id="k"))
@@ -244,7 +244,7 @@ async def test_an_anonymous_profile_joins_the_member_that_shows_up():
 
 
 @pytest.mark.asyncio
-async def test_a_deleted_profile_comes_back_as_another():
+async def test_a_deleted_profile_comes_back_as_another() -> None:
     async with running() as (emulator, client):
         await client.post(PROFILE, json=profile_body({"a": 1}, external_id="u", email="u@example.com"))
         old = emulator.profiles[0].unified_id
@@ -261,7 +261,7 @@ async def test_a_deleted_profile_comes_back_as_another():
 
 
 @pytest.mark.asyncio
-async def test_unified_ids_look_like_the_samples_and_repeat_with_the_seed():
+async def test_unified_ids_look_like_the_samples_and_repeat_with_the_seed() -> None:
     ids: list[list[str]] = []
     for _ in range(2):
         async with running(seed=7) as (emulator, client):

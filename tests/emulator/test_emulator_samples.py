@@ -84,7 +84,7 @@ PROFILE_EXPORT_SAMPLE: dict[str, Any] = {
     [(IDENTITIES, IDENTITY_SAMPLE), (DELETION, DELETION_SAMPLE), (PROFILE, PROFILE_SAMPLE), (EVENTS, EVENT_SAMPLE)],
 )
 @pytest.mark.asyncio
-async def test_import_samples_are_answered_as_in_the_guide(path: str, body: dict[str, Any]):
+async def test_import_samples_are_answered_as_in_the_guide(path: str, body: dict[str, Any]) -> None:
     async with running() as (_, client):
         reply = await client.post(path, json=body)
 
@@ -94,7 +94,7 @@ async def test_import_samples_are_answered_as_in_the_guide(path: str, body: dict
 
 
 @pytest.mark.asyncio
-async def test_event_sample_is_stored_as_sent_with_the_identity_beside():
+async def test_event_sample_is_stored_as_sent_with_the_identity_beside() -> None:
     async with running() as (emulator, client):
         await client.post(EVENTS, json=EVENT_SAMPLE)
 
@@ -104,7 +104,7 @@ async def test_event_sample_is_stored_as_sent_with_the_identity_beside():
 
 
 @pytest.mark.asyncio
-async def test_too_many_events_have_data_true_as_in_the_sample():
+async def test_too_many_events_have_data_true_as_in_the_sample() -> None:
     async with running() as (_, client):
         reply = await client.post(EVENTS, json=events_body(*[event() for _ in range(101)]))
 
@@ -116,7 +116,7 @@ async def test_too_many_events_have_data_true_as_in_the_sample():
     ("code", "message"), [(20000, "OK"), (40001, "VALIDATION_FAILURE"), (50000, "INTERNAL_SERVER_ERROR")]
 )
 @pytest.mark.asyncio
-async def test_integer_codes_have_data_null_as_in_the_samples_of_detailed_response(code: int, message: str):
+async def test_integer_codes_have_data_null_as_in_the_samples_of_detailed_response(code: int, message: str) -> None:
     async with running(code_type="integer") as (emulator, client):
         if code == 50000:
             emulator.inject(Fault("code", code=code))
@@ -128,7 +128,7 @@ async def test_integer_codes_have_data_null_as_in_the_samples_of_detailed_respon
 
 
 @pytest.mark.asyncio
-async def test_limit_headers_as_in_the_sample():
+async def test_limit_headers_as_in_the_sample() -> None:
     async with running(quota={"events": "100000/1d"}, clock=ManualClock(datetime(2023, 4, 27, 11, tzinfo=UTC))) as (
         _,
         client,
@@ -141,7 +141,7 @@ async def test_limit_headers_as_in_the_sample():
 
 
 @pytest.mark.asyncio
-async def test_event_export_sample_gives_csv_with_the_columns_that_were_asked_for():
+async def test_event_export_sample_gives_csv_with_the_columns_that_were_asked_for() -> None:
     async with running(today=date(2024, 8, 26)) as (_, client):
         purchase = {
             **EVENT_SAMPLE["events"][1],
@@ -163,7 +163,7 @@ async def test_event_export_sample_gives_csv_with_the_columns_that_were_asked_fo
 
 
 @pytest.mark.asyncio
-async def test_event_export_that_starts_too_early_fails_as_in_the_sample():
+async def test_event_export_that_starts_too_early_fails_as_in_the_sample() -> None:
     async with running() as (_, client):
         reply = await client.post(EVENT_EXPORT, json=EVENT_EXPORT_SAMPLE)
 
@@ -172,7 +172,7 @@ async def test_event_export_that_starts_too_early_fails_as_in_the_sample():
 
 
 @pytest.mark.asyncio
-async def test_failed_export_sample():
+async def test_failed_export_sample() -> None:
     async with running() as (emulator, client):
         emulator.inject(Fault("status", status=500))
         reply = await client.post(EVENT_EXPORT, json=EVENT_EXPORT_SAMPLE)
@@ -182,7 +182,7 @@ async def test_failed_export_sample():
 
 
 @pytest.mark.asyncio
-async def test_profile_export_sample_has_its_conventions():
+async def test_profile_export_sample_has_its_conventions() -> None:
     async with running(audiences={"nwh3nu": ["a", "b"]}) as (_, client):
         shown = {"df_gender": "Male", "df_push_ads_optin": True, "scenario_list_string": ["1", "2"], "df_birth": "x"}
         for external_id, properties in (("a", shown), ("b", {"df_push_ads_optin": False}), ("c", shown)):

@@ -30,7 +30,7 @@ def post(emulator: Emulator) -> httpx.Response:
 
 
 @pytest.mark.asyncio
-async def test_no_thread_is_left():
+async def test_no_thread_is_left() -> None:
     before = threading.active_count()
     async with Emulator() as emulator:
         assert emulator_threads() == ["dfinery-emulator"]
@@ -41,7 +41,7 @@ async def test_no_thread_is_left():
 
 
 @pytest.mark.asyncio
-async def test_stopping_does_not_wait_for_open_connections():
+async def test_stopping_does_not_wait_for_open_connections() -> None:
     async with Emulator() as emulator:
         client = client_of(emulator)
         await client.post(EVENTS, json=events_body(event()))
@@ -53,7 +53,7 @@ async def test_stopping_does_not_wait_for_open_connections():
     assert emulator_threads() == []
 
 
-def test_it_works_without_a_loop_and_starts_again():
+def test_it_works_without_a_loop_and_starts_again() -> None:
     with Emulator(import_token="one") as emulator:
         assert post(emulator).json()["code"] == "20000"
         first = emulator.base_url
@@ -73,13 +73,13 @@ def test_it_works_without_a_loop_and_starts_again():
 
 
 @pytest.mark.asyncio
-async def test_it_answers_while_the_callers_loop_is_blocked():
+async def test_it_answers_while_the_callers_loop_is_blocked() -> None:
     async with Emulator() as emulator:
         assert post(emulator).json()["code"] == "20000"
 
 
 @pytest.mark.asyncio
-async def test_a_caller_who_gives_up_on_the_start_leaves_no_thread():
+async def test_a_caller_who_gives_up_on_the_start_leaves_no_thread() -> None:
     task = asyncio.create_task(Emulator().__aenter__())
     await asyncio.sleep(0)
     task.cancel()
@@ -88,7 +88,7 @@ async def test_a_caller_who_gives_up_on_the_start_leaves_no_thread():
     assert emulator_threads() == []
 
 
-def test_wait_ends_with_the_server():
+def test_wait_ends_with_the_server() -> None:
     with Emulator() as emulator:
         waiting = threading.Thread(target=emulator.wait)
         waiting.start()
@@ -97,7 +97,7 @@ def test_wait_ends_with_the_server():
         assert not waiting.is_alive()
 
 
-def test_a_port_of_choice_and_one_that_is_taken():
+def test_a_port_of_choice_and_one_that_is_taken() -> None:
     with Emulator() as emulator:
         port = int(emulator.base_url.rpartition(":")[2])
         with pytest.raises(OSError, match="in use"):
@@ -106,12 +106,12 @@ def test_a_port_of_choice_and_one_that_is_taken():
         assert emulator.base_url == f"http://127.0.0.1:{port}"
 
 
-def test_before_the_start_there_is_no_address():
+def test_before_the_start_there_is_no_address() -> None:
     with pytest.raises(RuntimeError, match="not been started"):
         _ = Emulator().base_url
 
 
-def test_settings_as_one_value_and_by_keyword():
+def test_settings_as_one_value_and_by_keyword() -> None:
     emulator = Emulator(
         settings=Settings(service_id="abcdef", import_token="i", code_type="integer"), service_id="ghijkl"
     )
@@ -123,13 +123,13 @@ def test_settings_as_one_value_and_by_keyword():
         Emulator(colour="red")
 
 
-def test_tokens_are_made_up_anew():
+def test_tokens_are_made_up_anew() -> None:
     first, second = Emulator(), Emulator()
 
     assert len({first.import_token, first.export_token, second.import_token, second.export_token}) == 4
 
 
-def test_the_environment_of_a_client():
+def test_the_environment_of_a_client() -> None:
     with Emulator(import_token="i", export_token="e") as emulator:
         assert emulator.environment == {
             "DFINERY_BASE_URL": emulator.base_url,
@@ -140,7 +140,7 @@ def test_the_environment_of_a_client():
 
 
 @pytest.mark.asyncio
-async def test_reset_empties_everything():
+async def test_reset_empties_everything() -> None:
     async with running(quota={"events": "1/1m"}, seed=1) as (emulator, client):
         await client.post(EVENTS, json=events_body(event(event_properties={"custom": 1})))
         first = emulator.profiles
@@ -171,7 +171,7 @@ async def test_reset_empties_everything():
     ],
 )
 @pytest.mark.asyncio
-async def test_only_loopback_hosts_are_answered(host: str, status: int):
+async def test_only_loopback_hosts_are_answered(host: str, status: int) -> None:
     async with running() as (emulator, client):
         page = await client.get("/", headers={"host": host})
         call = await client.post(EVENTS, json=events_body(event()), headers={"host": host})
@@ -181,7 +181,7 @@ async def test_only_loopback_hosts_are_answered(host: str, status: int):
 
 
 @pytest.mark.asyncio
-async def test_the_page_other_paths_and_other_methods():
+async def test_the_page_other_paths_and_other_methods() -> None:
     async with running() as (_, client):
         page = await client.get("/")
         unknown = await client.post("/api/v2/events", json={})
@@ -193,7 +193,7 @@ async def test_the_page_other_paths_and_other_methods():
 
 
 @pytest.mark.asyncio
-async def test_many_callers_at_once_are_all_stored():
+async def test_many_callers_at_once_are_all_stored() -> None:
     async with running() as (emulator, client):
         await asyncio.gather(*(client.post(EVENTS, json=events_body(event(), external_id=f"u{n}")) for n in range(200)))
         await client.post(IDENTITIES, json=person_body(external_id="u1"))
@@ -204,7 +204,7 @@ async def test_many_callers_at_once_are_all_stored():
     assert len(emulator.requests) == 201
 
 
-def test_importing_it_brings_no_server():
+def test_importing_it_brings_no_server() -> None:
     code = (
         "import sys, dfinery_async.emulator as e; e.Emulator(); "
         "print(sorted({'uvicorn', 'starlette', 'httptools'} & set(sys.modules)))"
@@ -214,7 +214,7 @@ def test_importing_it_brings_no_server():
     assert done.stdout.strip() == "[]"
 
 
-def test_it_shares_no_code_with_the_client():
+def test_it_shares_no_code_with_the_client() -> None:
     code = (
         "import sys; from dfinery_async.emulator import Emulator; Emulator().start().stop(); "
         "print(sorted(n for n in sys.modules if n.startswith('dfinery_async.') and '.emulator' not in n))"
@@ -228,7 +228,7 @@ def test_it_shares_no_code_with_the_client():
     assert loaded == allowed
 
 
-def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch):
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dfinery_async.emulator.server.find_spec", lambda _name: None)
     with pytest.raises(ImportError, match=r"pip install 'dfinery-async\[emulator\]'"):
         Emulator().start()
