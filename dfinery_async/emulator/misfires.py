@@ -17,7 +17,8 @@ _SERVER_ERRORS = 500  # the first of HTTP's
 
 def misfire(fault: Fault, call: Call, api: Api) -> Reply:
     """The answer to a call that a fault has hit; kinds without an answer of their own get the API's."""
-    answered = api.answer(call) if fault.processed or fault.kind in {"lost_answer", "truncate"} else None
+    if fault.processed:
+        api.answer(call)
     match fault.kind:
         case "status":
             reply = _status(fault, call, api)
@@ -34,7 +35,7 @@ def misfire(fault: Fault, call: Call, api: Api) -> Reply:
         case "throttle":
             reply = _throttle(fault, call, api)
         case _:
-            return answered or api.answer(call)
+            return api.answer(call)
     if fault.retry_after is not None:
         reply.headers.append((b"retry-after", fault.retry_after.encode()))
     return reply if fault.kind == "raw" else api.with_limit(call, reply)

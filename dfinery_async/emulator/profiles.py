@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 # In order of weight.
 IDENTITY_FIELDS: Final = ("external_id", "phone_no", "email", "kakao_user_id", "line_user_id")
@@ -127,19 +127,17 @@ class People:
             if self._by_key.get(key) is person:
                 del self._by_key[key]
 
-    def restore(self, profiles: Iterable[Mapping[str, Any]]) -> dict[str, Person]:
-        """Bring back profiles under the unified ids that they had; returns them by those ids."""
-        people: dict[str, Person] = {}
-        for profile in profiles:
-            person = self._create(profile["unified_id"])
-            people[person.unified_id] = person
-            for name, value in profile["identities"].items():
-                person.identities[name] = value
-                person.keys.add((name, value))
-                self._by_key[name, value] = person
-            self._updates += 1
-            person.properties.update((name, (self._updates, value)) for name, value in profile["properties"].items())
-        return people
+    def keys(self) -> dict[Person, set[tuple[str, str]]]:
+        """All people in order of creation, each with the keys that lead there."""
+        return {person: {key for key in person.keys if self._by_key.get(key) is person} for person in self}
+
+    def restore(self, person: Person, *, alive: bool) -> None:
+        """Bring back one who was here before; a deleted one only keeps the unified id from being given again."""
+        self._issued.add(person.unified_id)
+        if alive:
+            self._alive[person.unified_id] = person
+            self._by_key.update(dict.fromkeys(person.keys, person))
+            self._updates = max([self._updates, *(number for number, _ in person.properties.values())])
 
     def _survivor(self, keys: list[tuple[str, str]]) -> Person:
         found = list(dict.fromkeys(person for key in keys if (person := self._by_key.get(key)) is not None))
@@ -166,8 +164,9 @@ class People:
         del self._alive[stranger.unified_id]
         survivor.absorb(stranger)
 
-    def _create(self, unified_id: str | None = None) -> Person:
-        while unified_id is None or unified_id in self._issued:
+    def _create(self) -> Person:
+        unified_id = ""
+        while not unified_id or unified_id in self._issued:
             unified_id = "".join(self._random.choices(_ALPHABET, k=_UNIFIED_ID_LENGTH))
         self._issued.add(unified_id)
         person = self._alive[unified_id] = Person(unified_id, len(self._issued))

@@ -8,8 +8,10 @@ import secrets
 import socket
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dfinery_async.emulator import state
 from dfinery_async.emulator.api import Api
 from dfinery_async.emulator.faults import FaultBoard
 from dfinery_async.emulator.settings import Settings
@@ -136,6 +138,7 @@ class Emulator:
             ImportError: the packages of the extra `emulator` are not installed.
             OSError: the port is taken.
             RuntimeError: the emulator runs already.
+            ValueError: the file of `state` can't be read.
         """
         self._launch().result(_WAIT_SECONDS)
         return self
@@ -197,8 +200,13 @@ class Emulator:
         from dfinery_async.emulator.app import App  # noqa: PLC0415
         from dfinery_async.emulator.wire import serve  # noqa: PLC0415
 
+        path = Path(self.settings.state) if self.settings.state is not None else None
+        if path is not None and path.exists():
+            state.load(self._store, path)
         app = App(self._api, self._board, self._record, stop)
         await serve(app, listener, self.settings.keep_alive, stop, ready)
+        if path is not None:
+            state.save(self._store, path)
 
     def _record(self, record: RequestRecord) -> None:
         self._requests.append(record)

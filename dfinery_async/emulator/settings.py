@@ -15,6 +15,7 @@ from dfinery_async.emulator.limits import FAMILIES, Quota
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+    from pathlib import Path
 
     from dfinery_async.emulator.profiles import Profile
 
@@ -35,6 +36,7 @@ class Settings:
         keep_alive: seconds that an idle connection stays open.
         clock: gives the time as seconds since 1970; a test passes its own to move time.
         seed: start of the random numbers for unified ids and for the chance of faults.
+        state: a file that keeps events and profiles between runs: read at the start if it exists, written at the stop.
         keep_bodies: whether `requests` keep the parsed bodies; switch off for a heavy load.
         code_type: `code` as a string with `data` true ("Loading an event"), or as an integer with `data` null
             ("Detailed response" of the Import API): the samples have both.
@@ -83,6 +85,7 @@ class Settings:
     keep_alive: int = 75
     clock: Callable[[], float] = time.time
     seed: int = 0
+    state: Path | str | None = None
     keep_bodies: bool = True
 
     code_type: Literal["string", "integer"] = "string"

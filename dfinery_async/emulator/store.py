@@ -158,6 +158,23 @@ class Store:
         with self._lock:
             return [person.profile() for person in self._people]
 
+    def content(self) -> tuple[dict[Person, set[tuple[str, str]]], list[StoredEvent]]:
+        """All that is kept: the people with the keys that lead to them, and the events."""
+        with self._lock:
+            return self._people.keys(), list(self._events)
+
+    def restore_person(self, person: Person, *, alive: bool) -> None:
+        """Bring back a person of an earlier run."""
+        with self._lock:
+            self._people.restore(person, alive=alive)
+            Columns.learn(self._columns.user, person.profile().properties)
+
+    def restore_event(self, event: dict[str, Any], person: Person, arrived: int) -> None:
+        """Bring back an event of an earlier run."""
+        with self._lock:
+            self._seen.add(event["event_log_id"].lower())
+            self._append(event, person, arrived)
+
     def event_view(self) -> tuple[Iterator[StoredEvent], dict[str, Kind]]:
         """For an export: the events that are there now, and the columns of their properties and items.
 
