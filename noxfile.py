@@ -150,14 +150,20 @@ def _check_contents(session: nox.Session, dist: Path) -> Path:
         packed = set(archive.namelist())
     with tarfile.open(sdist) as archive:
         sources = {name.partition("/")[2] for name in archive.getnames()}
-    command = ["git", "ls-files", PACKAGE]
-    ours = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)  # noqa: S603
-    wanted = set(ours.stdout.split()) or {f"{PACKAGE}/py.typed"}  # an unpacked sdist is no git checkout
+    wanted = _tracked() or {f"{PACKAGE}/py.typed"}  # an unpacked archive is no git checkout
     if missing := sorted((wanted - packed) | ({"LICENSE", "NOTICE", "noxfile.py", "pyproject.toml"} - sources)):
         session.error(f"missing in the archives: {', '.join(missing)}")
     if foreign := sorted(name for name in packed if not name.startswith(("dfinery_async/", "dfinery_async-"))):
         session.error(f"does not belong in the wheel: {', '.join(foreign)}")
     return wheel
+
+
+def _tracked() -> set[str]:
+    if shutil.which("git") is None:
+        return set()
+    command = ["git", "ls-files", PACKAGE]
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)  # noqa: S603
+    return set(done.stdout.split())
 
 
 def _empty_environment(session: nox.Session, place: Path, requirement: str) -> Path:

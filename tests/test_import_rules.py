@@ -81,7 +81,6 @@ OUTSIDERS = {
     "cyclopts": ["cli.*"],
     "httpx": ["runtime.transport"],
     "msgspec": ["*"],
-    "pyarrow": ["runtime.arrow"],
     "rich": ["cli.*"],
     "starlette": ["emulator.*"],
     "uvicorn": ["emulator.*"],

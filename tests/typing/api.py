@@ -46,7 +46,6 @@ from dfinery_async import (
     TooManyProfiles,
     UnexpectedResponse,
     ValidationFailure,
-    send_partition,
 )
 from dfinery_async.emulator import Emulator
 
@@ -86,7 +85,7 @@ async def direct_calls() -> None:
 
 
 async def exports(client: DfineryClient) -> None:
-    """Rows, batches, files."""
+    """Rows and files."""
     async with client.export_events(
         dt.date(2025, 3, 1), "2025-03-02", events=["df_login"], exclude_properties=["x"], days_per_call=1
     ) as export:
@@ -97,14 +96,15 @@ async def exports(client: DfineryClient) -> None:
         await export.save(Path("events.parquet"))
         await export.save("events.csv.gz")
     async with client.export_profiles(audience="a", properties=["df_gender"]) as profiles:
-        async for _ in profiles.batches():
-            pass
+        async for row in profiles:
+            assert_type(row, dict[str, Any])
+    await client.export_profiles(identities=[WHO, "u1"]).save("profiles.jsonl")
 
 
 async def producing(client: DfineryClient) -> None:
     """Many events, their receipts, and the books."""
     async with client.producer(
-        linger=0.1, max_in_flight=8, on_full="wait", spool=Path("spool"), on_rejected=rejected, delivery_timeout=None
+        linger=0.1, max_in_flight=8, on_full="wait", on_rejected=rejected, delivery_timeout=None
     ) as producer:
         receipt = await producer.track("u1", "df_login")
         delivery = await receipt
@@ -146,12 +146,6 @@ async def loading(client: DfineryClient) -> None:
     report = await client.load([(WHO, "df_login"), ("u2", Event("df_login"))])
     assert_type(report.accepted, int)
     assert_type(report.to_dict(), dict[str, Any])
-
-
-def partitions() -> None:
-    """What engines run in their workers."""
-    rows: list[dict[str, Any]] = [{"identity": {"external_id": "u1"}, "event_name": "df_login"}]
-    send_partition(rows, settings={"service_id": "s", "import_token": "i", "producer": {"linger": 0.1}})
 
 
 async def errors(client: DfineryClient) -> None:
