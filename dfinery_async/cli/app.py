@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from dfinery_async.cli import load_command
+from dfinery_async.cli.demo import demo
+from dfinery_async.cli.emulate import emulate
 from dfinery_async.cli.exits import CliError, Exit, exit_of
 from dfinery_async.cli.output import warn
 from dfinery_async.errors import DfineryError
@@ -24,7 +26,9 @@ from the environment or from files, never as arguments, where others could read 
 """
 
 app = App(name="dfinery", version=f"dfinery-async {__version__}", help=_HELP, help_format="plaintext")
+app.command(demo)
 app.command(load_command.app)
+app.command(emulate)
 
 _VALUE = re.compile(r"(--[\w-]+)=\S*")
 

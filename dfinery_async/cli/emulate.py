@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated
 
@@ -75,7 +75,7 @@ async def _serve(emulator: Emulator, port: int, *, as_json: bool) -> Exit:
 
 
 @asynccontextmanager
-async def started(emulator: Emulator, port: int = 0) -> AsyncIterator[Emulator]:
+async def started(emulator: Emulator, port: int = 0) -> AsyncGenerator[Emulator]:
     """Run an emulator while the block lasts.
 
     Raises:
