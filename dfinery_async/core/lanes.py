@@ -93,7 +93,7 @@ class Lanes:
         self._linger = linger
         self._timeout = math.inf if timeout is None else timeout
         self._lanes: dict[bytes, _Lane] = {}
-        self._ready: dict[Family, Ready[_Lane]] = {"events": Ready(), "identities": Ready(), "profiles": Ready()}
+        self._ready = _nobody_ready()
         self._heap: list[tuple[float, int, _Lane]] = []
         self._pushes = 0  # ties in the heap go by order of arrival
         self._live = 0
@@ -178,9 +178,7 @@ class Lanes:
         """Empty the lanes, at the end: every work that waits, each user's in order."""
         lanes, self._lanes = self._lanes, {}
         self._heap.clear()
-        for ready in self._ready.values():
-            while ready.pop():
-                pass
+        self._ready = _nobody_ready()
         for lane in lanes.values():
             for batch in lane.front:
                 for work in batch.works:
@@ -278,3 +276,7 @@ class Lanes:
         self._expired += lane.remove(sum(work.accepted_at + self._timeout <= now for work in lane.waiting))
         # A time of retry belonged to what is gone, unless the front is still there; linger is counted anew.
         self._stand(lane, now, lane.due if lane.front and lane.due != math.inf else -math.inf)
+
+
+def _nobody_ready() -> dict[Family, Ready[_Lane]]:
+    return {"events": Ready(), "identities": Ready(), "profiles": Ready()}
