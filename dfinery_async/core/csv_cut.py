@@ -35,7 +35,7 @@ class RecordCutter:
     """
 
     def __init__(self, max_record: int = MAX_RECORD) -> None:
-        self.records = 0
+        self.records: int = 0
         self._max_record = max_record
         self._before = b"\n"
         self._held: list[bytes] = []

@@ -80,7 +80,7 @@ class _Body:
     """
 
     def __init__(self, width: int, *, max_record: int = MAX_RECORD) -> None:
-        self.rows = 0
+        self.rows: int = 0
         self._width = width
         self._cutter = RecordCutter(max_record)
         self._last_block = b""

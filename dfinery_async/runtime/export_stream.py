@@ -1,0 +1,172 @@
+"""One answer of an export call, read in a task of its own.
+
+The caller's task only takes what the reading task has put into a small channel, so that cancelling the caller never
+reaches the wire. The reading task is stopped through an anyio scope: httpx gives connections back when it is
+cancelled that way, and may lose them for good when a task is cancelled natively (encode/httpcore#1093).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import anyio
+
+from dfinery_async.config import Family
+from dfinery_async.core.endpoints import Endpoint
+from dfinery_async.core.reply import Headers
+from dfinery_async.errors import ClientClosed
+from dfinery_async.runtime.tasks import TaskOwner
+
+__all__ = ["ExportReply", "ExportSource", "ExportStream"]
+
+_ROOM = 512 * 1024  # bytes that may wait for the consumer, a chunk more at the most
+
+
+class ExportReply(Protocol):
+    """An answer whose head is there."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Headers:
+        """Lower-case names, in order."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """After the end of `chunks()`: whether the framing proves that nothing is missing."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Give the body's pieces as they arrive.
+
+        Raises:
+            ConnectionFailed: it broke off.
+        """
+        ...
+
+
+class ExportSource(Protocol):
+    """Where exports come from: the client's gateway."""
+
+    def open(self, endpoint: Endpoint, body: bytes) -> AbstractAsyncContextManager[ExportReply]:
+        """Wait for the hourly quota and one of the five places, send, and give the answer once its head is there.
+
+        Leaving frees the place.
+        """
+        ...
+
+    def note_throttled(self, family: Family, error: BaseException | None) -> float:
+        """Hold a family after a "too many requests"; returns for how many seconds. The error learns the moment."""
+        ...
+
+
+class ExportStream:
+    """An answer under way: its head, its body in pieces, its end.
+
+    Args:
+        source: where it comes from.
+        endpoint: which call.
+        body: the request.
+        tasks: owner of the reading task.
+
+    Attributes:
+        status: HTTP status, once `head()` has returned.
+        complete: whether the framing proved the body whole, once `take()` has returned nothing.
+    """
+
+    def __init__(self, source: ExportSource, endpoint: Endpoint, body: bytes, tasks: TaskOwner) -> None:
+        self.status = 0
+        self.complete = False
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._ended = False
+        self._error: BaseException | None = None
+        self._whole = False
+        self._head = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._room = asyncio.Event()
+        self._scope = anyio.CancelScope()
+        self._task = tasks.start(self._run(source, endpoint, body), "export")
+        self._task.add_done_callback(self._end)
+
+    async def head(self) -> int:
+        """Wait for the answer's head and return its status.
+
+        Raises:
+            DfineryError: what the source raised: no answer came, the client was closed.
+        """
+        await self._head.wait()
+        if self.status == 0 and self._error is not None:
+            raise self._error
+        return self.status
+
+    async def take(self) -> bytes:
+        """Return what has arrived since the last call, at least one byte; nothing at the end.
+
+        Raises:
+            DfineryError: what the source raised: the answer broke off, the client was closed.
+        """
+        while not self._chunks:
+            if self._ended:
+                if self._error is not None:
+                    raise self._error
+                return b""
+            self._ready.clear()
+            await self._ready.wait()
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        self._size = 0
+        self._room.set()
+        return data
+
+    def stop(self) -> None:
+        """Have the reading task close the answer, without waiting for it."""
+        self._scope.cancel()
+
+    async def aclose(self) -> None:
+        """Have the reading task close the answer, and wait until it has. Cancelling the wait changes nothing."""
+        self.stop()
+        if not self._task.done():
+            await asyncio.wait({self._task})
+
+    async def _run(self, source: ExportSource, endpoint: Endpoint, body: bytes) -> None:
+        with self._scope:
+            async with source.open(endpoint, body) as reply:
+                self.status = reply.status
+                self._head.set()
+                await self._read(reply.chunks())
+                self.complete = reply.complete
+
+    async def _read(self, chunks: AsyncIterator[bytes]) -> None:
+        try:
+            async for chunk in chunks:
+                if not chunk:
+                    continue
+                self._chunks.append(chunk)
+                self._size += len(chunk)
+                self._ready.set()
+                if self._size >= _ROOM:
+                    self._room.clear()
+                    await self._room.wait()
+            self._whole = True
+        finally:
+            # Left to the garbage collector, a generator would be closed in a task of the loop's choice.
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        """Tell whoever waits. A callback of the task, since a task that is cancelled before it began runs nothing."""
+        if not self._whole:
+            # Without an error it was stopped: by whoever reads, who takes no more, or with the client.
+            error = None if task.cancelled() else task.exception()
+            self._error = error or ClientClosed("the client was closed during the export")
+        self._ended = True
+        self._head.set()
+        self._ready.set()
