@@ -105,6 +105,8 @@ class App:
                 await _gone(receive)
             elif fault.kind == "truncate":
                 await self._send_cut(fault, reply, scope, receive, send)
+            elif fault.kind == "drip":
+                await self._send_slowly(fault, reply, scope, send)
             else:
                 await self._send(reply, scope, send)
 
@@ -126,6 +128,17 @@ class App:
             await asyncio.sleep(0)
         await send({"type": "http.response.body", "body": b""})
 
+    async def _send_slowly(self, fault: Fault, reply: Reply, scope: Scope, send: Send) -> None:
+        body = reply.body if isinstance(reply.body, bytes) else b"".join(reply.body)
+        headers = [*reply.headers, (b"date", self._now()), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        for place in range(len(body)):
+            await self._pause(fault.seconds)
+            if _transport(scope).is_closing():
+                return
+            await send({"type": "http.response.body", "body": body[place : place + 1], "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
     async def _send_cut(self, fault: Fault, reply: Reply, scope: Scope, receive: Receive, send: Send) -> None:
         body = [reply.body] if isinstance(reply.body, bytes) else reply.body
         parts = _head(body, fault.size)
@@ -143,7 +156,10 @@ class App:
             await send({"type": "http.response.start", "status": reply.status, "headers": headers})
             for part in parts:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
-        transport.close()
+        if fault.form == "reset":
+            reset(transport)
+        else:
+            transport.close()
         await _gone(receive)
 
     async def _pause(self, seconds: float) -> None:

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 
+from dfinery_async.emulator.limits import FAMILIES
 from dfinery_async.emulator.shapes import is_object
 
 if TYPE_CHECKING:
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
 
 FaultKind = Literal[
     "latency", "hang", "status", "code", "html", "redirect", "throttle",
-    "reset", "lost_answer", "raw", "truncate", "poison",
+    "reset", "lost_answer", "raw", "truncate", "drip", "poison",
 ]  # fmt: skip
 _KINDS: Final[tuple[str, ...]] = get_args(FaultKind)
+
+_STATUSES: Final = range(200, 600)
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)?")
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
@@ -41,6 +44,7 @@ class Fault:
     * `lost_answer`: the call is carried out, then the connection is closed without an answer.
     * `raw`: the bytes `payload` in place of an answer, then the connection is closed.
     * `truncate`: the answer stops after `size` bytes, in the form `form`.
+    * `drip`: the body of the answer comes byte by byte, `seconds` apart.
     * `poison`: events of which the log id, the name, a property's name or a value equals `match` (or for which it
       returns true) are refused with 40001.
 
@@ -64,8 +68,9 @@ class Fault:
         location: see `redirect`.
         payload: see `raw`.
         size: see `truncate`.
-        form: "chunked" leaves out the last chunk, "close" ends an answer whose end is the connection's, so that
-            nobody can tell; "json" writes the API's `client_connection_closed` after the rows and ends in good order.
+        form: "chunked" leaves out the last chunk; "reset" does so with a reset; "close" ends an answer whose end is the
+            connection's, so that nobody can tell; "json" writes the API's `client_connection_closed` after the rows
+            and ends in good order.
         match: see `poison`.
     """
 
@@ -85,7 +90,7 @@ class Fault:
     location: str = "https://elsewhere.invalid/"
     payload: bytes = b""
     size: int = 0
-    form: Literal["chunked", "close", "json"] = "chunked"
+    form: Literal["chunked", "close", "reset", "json"] = "chunked"
     match: str | Callable[[Mapping[str, Any]], bool] | None = None
 
     def __post_init__(self) -> None:
@@ -96,8 +101,12 @@ class Fault:
         """
         if self.kind not in _KINDS:
             raise ValueError(f"fault {self.kind!r}: expected one of {', '.join(_KINDS)}")
+        if self.family not in {None, *FAMILIES}:
+            raise ValueError(f"fault {self.kind}: family {self.family!r} is none of {', '.join(FAMILIES)}")
         if not 0 <= self.rate <= 1:
             raise ValueError(f"fault {self.kind}: rate {self.rate} is not between 0 and 1")
+        if self.status is not None and not _STATUSES.start <= self.status < _STATUSES.stop:
+            raise ValueError(f"fault {self.kind}: status {self.status} is not HTTP's; `raw` can send it")
         if self.kind == "poison" and self.match is None:
             raise ValueError("fault poison: match is missing")
 
@@ -106,8 +115,8 @@ class Fault:
         """Read the command line's form: `KIND[=VALUE][,OPTION=VALUE]...`.
 
         The value is what the kind is about, or else its rate: `latency=50ms`, `5xx=2%`, `status=503`, `code=50000`,
-        `reset=1%`, `lost_answer=0.5%`, `throttle=5s`, `truncate=4096`, `poison=df_bad`, `redirect=1%`. Options are
-        the fields of a fault: `reset=1%,family=events,times=3`.
+        `reset=1%`, `lost_answer=0.5%`, `throttle=5s`, `truncate=4096`, `drip=10ms`, `poison=df_bad`, `redirect=1%`.
+        Options are the fields of a fault: `reset=1%,family=events,times=3`.
 
         Raises:
             ValueError: the text can't be read; the message names the part.
@@ -144,8 +153,8 @@ class Fault:
 
 # The option that `KIND=VALUE` sets, unless the value is a percentage.
 _MAIN_OPTIONS = {
-    "latency": "seconds", "throttle": "seconds", "status": "status", "code": "code", "truncate": "size",
-    "poison": "match", "redirect": "location",
+    "latency": "seconds", "throttle": "seconds", "drip": "seconds", "status": "status", "code": "code",
+    "truncate": "size", "poison": "match", "redirect": "location",
 }  # fmt: skip
 _OPTION_NAMES = frozenset(each.name for each in fields(Fault)) - {"kind", "payload"}
 
@@ -165,7 +174,7 @@ def _option(name: str, text: str) -> Any:  # noqa: PLR0911  # one line for each 
             case "body":
                 return {each: each for each in ("json", "html", "empty", "broken")}[text]
             case "form":
-                return {each: each for each in ("chunked", "close", "json")}[text]
+                return {each: each for each in ("chunked", "close", "reset", "json")}[text]
             case _:
                 return text
     except (KeyError, ValueError):

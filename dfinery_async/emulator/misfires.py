@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from dfinery_async.emulator.api import Api, Call
     from dfinery_async.emulator.faults import Fault
 
-_SERVER_ERRORS = 500  # the first of HTTP's
+# The first of HTTP's redirects and server errors, and the statuses that have no body.
+_REDIRECTS = 300
+_SERVER_ERRORS = 500
+_WITHOUT_BODY = frozenset({204, 205, 304})
 
 
 def misfire(fault: Fault, call: Call, api: Api) -> Reply:
@@ -45,12 +48,16 @@ def _status(fault: Fault, call: Call, api: Api) -> Reply:
     status = fault.status or 500
     if fault.body == "html":
         return html_reply(status)
-    if fault.body == "empty":
+    if fault.body == "empty" or status in _WITHOUT_BODY:
         return Reply(status, b"")
     if call.family == "exports":
         reply = export_failure(status, fault.message or "unknown_error")
     else:
-        code = replies.INTERNAL_SERVER_ERROR if status >= _SERVER_ERRORS else replies.BAD_REQUEST
+        code = replies.BAD_REQUEST
+        if status >= _SERVER_ERRORS:
+            code = replies.INTERNAL_SERVER_ERROR
+        elif status < _REDIRECTS:
+            code = replies.OK
         reply = import_reply(code, api.settings, status=status, message=fault.message)
     if fault.body == "broken" and isinstance(reply.body, bytes):
         reply.body = reply.body[: len(reply.body) // 2]

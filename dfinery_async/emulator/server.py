@@ -144,16 +144,23 @@ class Emulator:
         return self
 
     def stop(self) -> None:
-        """Stop the server and wait for its thread; does nothing when it does not run."""
-        if self._run is not None:
-            self._run.signal_stop()
-            self._run.thread.join(_WAIT_SECONDS)
+        """Stop the server and wait for its thread; does nothing when it does not run.
+
+        Raises:
+            OSError: the file of `state` can't be written.
+        """
+        run, self._run = self._run, None
+        if run is not None:
+            run.signal_stop()
+            run.finished.result(_WAIT_SECONDS)
+            run.thread.join()
 
     def wait(self) -> None:
         """Wait until the server has stopped."""
+        run = self._run
         # In slices, so that Ctrl-C gets through on every system.
-        while self._run is not None and self._run.thread.is_alive():
-            self._run.thread.join(0.5)
+        while run is not None and run.thread.is_alive():
+            run.thread.join(0.5)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -175,16 +182,18 @@ class Emulator:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        run = self._run
+        run, self._run = self._run, None
         if run is not None:
             run.signal_stop()
-            # The thread ends right after its future is set, so that joining it does not hold up the caller's loop.
-            await asyncio.wait([asyncio.wrap_future(run.finished)], timeout=_WAIT_SECONDS)
-            run.thread.join(_WAIT_SECONDS)
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await asyncio.wrap_future(run.finished)
+            # The thread ends right after its future is set: joining it does not hold up the caller's loop.
+            run.thread.join()
 
     def _reset_tokens(self) -> None:
-        self._api.import_tokens = {self.import_token}
-        self._api.export_tokens = {self.export_token}
+        for tokens, first in ((self.import_tokens, self.import_token), (self.export_tokens, self.export_token)):
+            tokens.clear()
+            tokens.add(first)
 
     def _launch(self) -> Future[None]:
         if self._run is not None and self._run.thread.is_alive():

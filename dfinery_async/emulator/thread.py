@@ -25,7 +25,7 @@ class ServerThread:
     Attributes:
         thread: the thread.
         started: done when the server is ready, or can't be.
-        finished: done right before the thread ends.
+        finished: done right before the thread ends, with what went wrong after the start.
     """
 
     def __init__(self, serve: Serve, listener: socket.socket) -> None:
@@ -50,13 +50,12 @@ class ServerThread:
     def _main(self) -> None:
         try:
             asyncio.run(self._run())
-        except Exception as error:
-            if self.started.done():
-                raise
-            self.started.set_exception(error)
+        except Exception as error:  # noqa: BLE001  # whoever starts or stops the server raises it
+            (self.finished if self.started.done() else self.started).set_exception(error)
         finally:
             self._listener.close()
-            self.finished.set_result(None)
+            if not self.finished.done():
+                self.finished.set_result(None)
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()

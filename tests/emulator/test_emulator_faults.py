@@ -77,7 +77,7 @@ def test_faults_in_the_form_of_the_command_line(text: str, fault: Fault) -> None
 @pytest.mark.parametrize(
     "text",
     ["", "flood", "latency=soon", "reset=often", "reset,chance=1", "reset,times", "status=a", "reset=200%", "poison",
-     "html,processed=perhaps", "truncate=1,form=half"],
+     "html,processed=perhaps", "status=999", "reset,family=event", "truncate=1,form=half"],
 )  # fmt: skip
 def test_faults_that_cannot_be_read(text: str) -> None:
     with pytest.raises(ValueError, match="fault"):
@@ -116,6 +116,8 @@ async def test_latency_adds_up_and_other_calls_go_on_meanwhile() -> None:
             '{"status": false, "code": "40000", "message": "BAD_REQUEST", "data": true}',
         ),
         (Fault("status", status=502, body="empty"), 502, ""),
+        (Fault("status", status=202), 202, '{"status": true, "code": "20000", "message": "OK", "data": true}'),
+        (Fault("status", status=204), 204, ""),
         (Fault("code"), 200, '{"status": false, "code": "50000", "message": "INTERNAL_SERVER_ERROR", "data": true}'),
         (
             Fault("code", code=40403),
@@ -320,6 +322,29 @@ async def test_an_import_answer_that_is_cut() -> None:
             await client.post(EVENTS, json=BODY)
 
     assert len(emulator.events) == 1
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_is_reset_half_way() -> None:
+    async with running() as (emulator, client):
+        await _with_rows(client, 500)
+        emulator.inject(Fault("truncate", size=1000, form="reset"))
+        with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
+            await client.post(EVENT_EXPORT, json=day_query())
+
+
+@pytest.mark.parametrize("path", [EVENTS, EVENT_EXPORT])
+@pytest.mark.asyncio
+async def test_an_answer_byte_by_byte(path: str) -> None:
+    async with running() as (emulator, client):
+        emulator.inject(Fault("drip", seconds=0.0001))
+        body = BODY if path == EVENTS else day_query()
+        async with client.stream("POST", path, json=body) as reply:
+            chunks = [len(chunk) async for chunk in reply.aiter_raw()]
+
+    assert reply.status_code == 200
+    assert len(chunks) > 10
+    assert sum(chunks) == int(reply.headers["content-length"])
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,20 @@ def test_the_file_is_for_its_owner_only_and_nothing_else_is_left(tmp_path: Path)
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_state_that_cannot_be_written_is_told_at_the_stop(tmp_path: Path) -> None:
+    emulator = Emulator(state=tmp_path / "missing" / "state.jsonl").start()
+
+    with pytest.raises(FileNotFoundError):
+        emulator.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_state_that_cannot_be_written_is_told_at_the_end_of_the_block(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        async with Emulator(state=tmp_path / "missing" / "state.jsonl"):
+            pass
+
+
 @pytest.mark.parametrize(
     "text", ["", "{}\n", "no json", '{"dfinery-emulator": 1}\n[]\n', '{"dfinery-emulator": 1}\n{"event": {}}\n']
 )
