@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from dfinery_async.cli import load_command
+from dfinery_async.cli import export_command, load_command
 from dfinery_async.cli.demo import demo
 from dfinery_async.cli.emulate import emulate
 from dfinery_async.cli.exits import CliError, Exit, exit_of
@@ -28,6 +28,7 @@ from the environment or from files, never as arguments, where others could read 
 app = App(name="dfinery", version=f"dfinery-async {__version__}", help=_HELP, help_format="plaintext")
 app.command(demo)
 app.command(load_command.app)
+app.command(export_command.app)
 app.command(emulate)
 
 _VALUE = re.compile(r"(--[\w-]+)=\S*")

@@ -14,6 +14,7 @@ import msgspec
 
 from dfinery_async.cli.records import Kind, LineError
 from dfinery_async.cli.texts import nearest
+from dfinery_async.core.columns import KNOWN_COLUMNS, Kind as Standard
 from dfinery_async.redact import safe_text
 
 __all__ = ["Column", "HeaderError", "read_header"]
@@ -72,23 +73,7 @@ _LONG = re.compile(r"[+-]?[0-9]{1,19}")
 _decode_items = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 _Read: TypeAlias = Callable[[str], Any]
-_STANDARD: Final[dict[str, dict[str, _Read]]] = {
-    "event_properties": {
-        "df_total_purchase_amount": _double,
-        "df_delivery_charge": _double,
-        "df_discount": _double,
-        "df_total_refund_amount": _double,
-        "df_session_interval": _long,
-        "df_session_length": _long,
-    },
-    "user_properties": {
-        "df_push_optin": _boolean,
-        "df_push_ads_optin": _boolean,
-        "df_sms_ads_optin": _boolean,
-        "df_kakao_ads_optin": _boolean,
-        "df_push_night_ads_optin": _boolean,
-    },
-}
+_READERS: Final[dict[Standard, _Read]] = {Standard.DOUBLE: _double, Standard.LONG: _long, Standard.BOOLEAN: _boolean}
 _PLAIN: Final[dict[Kind, dict[str, _Read]]] = {
     "events": {"event_name": str, "event_datetime": str, "event_items": _items, "event_log_id": str},
     "profiles": {},
@@ -143,13 +128,18 @@ def _column(title: str, kind: Kind) -> Column | None:
     if part == "identity" and name in IDENTITY:
         return Column(title, part, name, str)
     if dot and name and part == _PROPERTIES[kind]:
-        return Column(title, part, name, _STANDARD[part].get(name, str))
+        return Column(title, part, name, _reader(name))
     return None
+
+
+def _reader(name: str) -> _Read:
+    known = KNOWN_COLUMNS.get(name)
+    return str if known is None else _READERS.get(known, str)
 
 
 def _names(kind: Kind) -> list[str]:
     part = _PROPERTIES[kind]
-    properties = [f"{part}.{name}" for name in _STANDARD[part]] if part else []
+    properties = [f"{part}.{name}" for name in KNOWN_COLUMNS] if part else []
     return [*(f"identity.{name}" for name in IDENTITY), *_PLAIN[kind], *properties]
 
 

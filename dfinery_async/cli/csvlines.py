@@ -63,6 +63,8 @@ class CsvReader:
             HeaderError: there was no header.
         """
         yield from self._read(self._splitter.finish())
+        if self._row:
+            self._need_header(_OPEN_QUOTE)
         while self._row:
             bad, rest = self._give_up(LineError(_OPEN_QUOTE))
             yield bad

@@ -151,7 +151,8 @@ class Load:
         answers = (stats.delivered + stats.rejected + stats.throttled, stats.requests)
         # An attempt that ended without an answer counts as a request, too; enough of them make it "unreachable".
         news = answers[0] != self._answers[0] or (answers[1] != self._answers[1] and stats.state != "unreachable")
-        if news or stats.state == "throttled" or not stats.pending:
+        # With nothing in the air it is ourselves who wait, for the quota or for the next line.
+        if news or (not stats.in_flight and stats.state != "unreachable"):
             self._answers, self._answered_at = answers, now
         if now - self._answered_at < self._give_up_after:
             return None

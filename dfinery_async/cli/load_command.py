@@ -144,7 +144,9 @@ async def _load(kind: Kind, files: Sequence[str], options: LoadOptions) -> Exit:
 def _check_names(files: Sequence[str]) -> None:
     for name in files:
         if name.startswith("-") and name != "-":  # the parser lets these through, because of the lone hyphen
-            raise CliError(f"unknown option {plain(name.partition('=')[0])}; a file of this name is ./{plain(name)}")
+            raise CliError(
+                f"unknown option {plain(name.partition('=')[0])} (a file of this name is written ./{name[:1]}…)"
+            )
     if not files:
         raise CliError("no file is named; - is standard input")
     if files.count("-") > 1:

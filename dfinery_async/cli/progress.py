@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +18,7 @@ from rich.text import Text
 from dfinery_async.cli.output import error_console
 from dfinery_async.cli.texts import clock
 
-__all__ = ["STATES", "ProgressView"]
+__all__ = ["STATES", "ProgressView", "ticking"]
 
 STATES = {
     "throttled": "waiting: the quota is used up",
@@ -23,6 +26,7 @@ STATES = {
     "unauthorized": "the API refuses the token",
     "misconfigured": "this is not the API, or it does not know the service id",
 }
+_TICK = 0.25
 _SMOOTH = 0.3
 """Weight of the newest figure in the shown rate."""
 
@@ -86,3 +90,20 @@ class ProgressView:
             bar = ProgressBar(total=1.0, completed=fraction)
             row.add_row(Text(self._title), bar, f"{fraction:.0%}", left)
         return row
+
+
+@asynccontextmanager
+async def ticking(view: ProgressView) -> AsyncGenerator[None]:
+    """Keep the clock of a view going while the block works on something that tells nothing of how far it is."""
+
+    async def tick() -> None:
+        while True:
+            view.show(None, 0, "")
+            await asyncio.sleep(_TICK)
+
+    ticker = asyncio.create_task(tick())
+    try:
+        yield
+    finally:
+        ticker.cancel()
+        await asyncio.wait({ticker})
