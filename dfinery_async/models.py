@@ -202,8 +202,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         retries: requests that repeated an earlier one.
         throttled: answers that said "too many requests".
         seconds: since the producer opened.
-        state: `"running"`, `"throttled"`, `"unreachable"`, `"unauthorized"`, `"misconfigured"`, `"closing"` or
-            `"closed"`.
+        state: `"running"`, `"throttled"`, `"unreachable"`, `"unauthorized"`, `"misconfigured"`, `"closing"`,
+            `"closed"` or `"failed"`.
     """
 
     accepted: int = 0

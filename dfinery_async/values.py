@@ -57,7 +57,7 @@ def check_properties(properties: Mapping[str, Any] | None, field: str) -> dict[s
         raise InvalidInputError(f"must be a dict, not {type(properties).__name__}", field=field)
     checked: dict[str, Any] = {}
     for name, value in properties.items():
-        kind: object = type(value)
+        kind: type = value.__class__
         if (
             (kind is str and value.isascii())
             or (kind is int and _LONG_MIN <= value <= _LONG_MAX)

@@ -43,6 +43,9 @@ class Settler(Protocol):
     def dropped(self, works: Iterable[Work], error: DfineryError) -> None:
         """Works were given up."""
 
+    def crashed(self, error: Exception) -> None:
+        """Something happened that has no meaning: nothing more will be sent."""
+
 
 class Dispatcher:
     """Sends what waits in the lanes, one request a user at a time."""
@@ -179,6 +182,9 @@ class Dispatcher:
                 outcome = await self._gateway.send(batch.endpoint, batch.body())
             except DfineryError as error:  # a token that is missing or malformed, or its function failed
                 outcome = Outcome(Verdict.UNAUTHORIZED, error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be left waiting
+                self._settler.crashed(error)
+                return
             self._in_air.discard(batch)
             if self.stopped:
                 return

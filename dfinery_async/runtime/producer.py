@@ -51,6 +51,7 @@ class Producer:
         random: Random,
         on_rejected: OnRejected | None = None,
     ) -> None:
+        self._report: Report | None = None  # first, as `__del__` asks for it whatever happens below
         self._config = config
         self._books = Books()
         self._lanes = Lanes(Caps(bytes=config.max_batch_bytes), linger=config.linger, timeout=config.delivery_timeout)
@@ -69,7 +70,7 @@ class Producer:
         self._waiting: deque[tuple[asyncio.Future[None], bytes, Receipt]] = deque()
         self._flushes: list[asyncio.Future[None]] = []
         self._closing: asyncio.Task[Report] | None = None
-        self._report: Report | None = None
+        self._failure: DfineryError | None = None
         self._opened_at = asyncio.get_running_loop().time()
         self._since_yield = 0
         self._warned_at = -_WARN_EVERY
@@ -225,6 +226,16 @@ class Producer:
         """Enter works that were given up."""
         self._settle(works, "dropped", error)
 
+    def crashed(self, error: Exception) -> None:
+        """The engine met what it has no answer for, such as a bug in a custom transport: nothing can go on.
+
+        Whoever waits hears why, at once; nothing hangs.
+        """
+        _log.error("the producer stopped: %s", type(error).__name__)
+        failure = DfineryError(f"the producer stopped: an unexpected {type(error).__name__}")
+        failure.__cause__ = error
+        self._finish(failure)
+
     def _settle(self, works: Iterable[Work], fate: Fate, outcome: Delivery | DfineryError) -> None:
         ended = False
         for work in works:
@@ -244,13 +255,13 @@ class Producer:
         return key, Receipt("events", payload, size=len(payload), items=items, accepted_at=_now())
 
     async def _offer(self, key: bytes, receipt: Receipt) -> Receipt:
-        self._since_yield += 1
-        if self._since_yield >= _YIELD_EVERY:
-            self._since_yield = 0
-            await asyncio.sleep(0)
         self._check_open()
         if self._has_room(receipt):
             self._enter(key, receipt)
+            self._since_yield += 1
+            if self._since_yield >= _YIELD_EVERY:  # after it was entered, so that nobody who comes later overtakes
+                self._since_yield = 0
+                await asyncio.sleep(0)
         elif self._config.on_full == "drop_newest":
             self._drop_newest(receipt)
         elif self._config.on_full == "raise":
@@ -310,7 +321,7 @@ class Producer:
 
     def _check_open(self) -> None:
         if self._report is not None or self._closing is not None:
-            raise ClientClosed("the producer is closed")
+            raise ClientClosed("the producer is closed") from self._failure
 
     def _release(self) -> None:
         self._lanes.release(_now())
@@ -320,7 +331,9 @@ class Producer:
         waiting, self._waiting = self._waiting, deque()
         for waiter, _, _ in waiting:
             if not waiter.done():
-                waiter.set_exception(ClientClosed("the producer was closed before there was room for this"))
+                refusal = ClientClosed("the producer was closed before there was room for this")
+                refusal.__cause__ = self._failure
+                waiter.set_exception(refusal)
 
     async def _close(self, timeout: float | None) -> Report:
         deadline = None if timeout is None else _now() + timeout
@@ -335,12 +348,13 @@ class Producer:
                 _log.warning("on_rejected took longer than the time to close")
         return report
 
-    def _finish(self) -> Report:
+    def _finish(self, failure: DfineryError | None = None) -> Report:
         """End now: what is left is dropped, and whoever waits hears of it. Safe to call in any state, and again."""
         if self._report is None:
+            self._failure = failure
             self._refuse_waiting()
             left = self._dispatcher.stop()
-            self.dropped(left, ClientClosed("the producer closed before this was delivered"))
+            self.dropped(left, failure or ClientClosed("the producer closed before this was delivered"))
             self._report = self._make_report()
             self._wake_flushes()
         return self._report
@@ -357,7 +371,7 @@ class Producer:
     def _figures(self) -> dict[str, Any]:
         books = self._books
         if self._report is not None or self._dispatcher.stopped:
-            state = "closed"
+            state = "closed" if self._failure is None else "failed"
         elif self._closing is not None:
             state = "closing"
         else:
