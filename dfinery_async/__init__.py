@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         ValidationFailure,
     )
     from dfinery_async.models import Delivery, Event, Identity, Quota, Rejection, Report, Stats
+    from dfinery_async.runtime.export import Export, ExportFile
     from dfinery_async.runtime.producer import Producer
     from dfinery_async.runtime.receipts import Receipt
     from dfinery_async.version import __version__
@@ -56,7 +57,9 @@ __all__ = [
     "DfineryClient",
     "DfineryError",
     "Event",
+    "Export",
     "ExportError",
+    "ExportFile",
     "ExportInterrupted",
     "Identity",
     "InvalidInputError",
@@ -91,6 +94,7 @@ _MODULES = {
     "client": ("DfineryClient",),
     "config": ("ConnectionConfig", "PacingConfig", "RetryConfig", "TimeoutConfig", "Token"),
     "models": ("Delivery", "Event", "Identity", "Quota", "Rejection", "Report", "Stats"),
+    "runtime.export": ("Export", "ExportFile"),
     "runtime.producer": ("Producer",),
     "runtime.receipts": ("Receipt",),
     "version": ("__version__",),
