@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -47,10 +47,12 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
             value = getattr(self, name)
             if value is None:
                 continue
-            if value == "":
+            if isinstance(value, str) and not value:
                 force_setattr(self, name, None)
                 continue
-            check_text(value, f"identity.{name}")
+            text = check_text(value, f"identity.{name}")
+            if text is not value:
+                force_setattr(self, name, text)
             some = True
         if not some:
             names = ", ".join(self.__struct_fields__)
@@ -76,6 +78,14 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
         return f"Identity({', '.join(f'{name}={shown!r}' for name, shown in self.__rich_repr__())})"
 
 
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def _new_id() -> str:
+    return str(uuid.UUID(bytes=os.urandom(16), version=4))
+
+
 class _Named(msgspec.Struct, frozen=True):
     name: str
 
@@ -84,7 +94,7 @@ class Event(_Named, frozen=True, kw_only=True):
     """Something that a user did.
 
     The event keeps checked copies of what it is given: changing a dict afterwards changes nothing. Datetimes among the
-    properties are kept as the text that is sent.
+    properties are kept as the text that is sent. Two events are equal when the API gets the same from both.
 
     Attributes:
         name: registered name of the event, such as `df_purchase`.
@@ -99,20 +109,36 @@ class Event(_Named, frozen=True, kw_only=True):
 
     properties: Mapping[str, Any] | None = None
     items: Sequence[Mapping[str, Any]] | None = None
-    datetime: dt.datetime = msgspec.field(default_factory=lambda: dt.datetime.now(dt.UTC))
-    log_id: str = msgspec.field(default_factory=lambda: str(uuid.UUID(bytes=os.urandom(16), version=4)))
+    datetime: dt.datetime = msgspec.field(default_factory=_now)
+    log_id: str = msgspec.field(default_factory=_new_id)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            name: str,
+            *,
+            properties: Mapping[str, Any] | None = None,
+            items: Sequence[Mapping[str, Any]] | None = None,
+            datetime: dt.datetime | None = None,
+            log_id: str | uuid.UUID | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
-        check_text(self.name, "name")
+        name = check_text(self.name, "name")
+        if name is not self.name:
+            force_setattr(self, "name", name)
         if self.properties is not None:
             force_setattr(self, "properties", check_properties(self.properties, "properties"))
         if self.items is not None:
             force_setattr(self, "items", check_items(self.items, "items"))
-        if not isinstance(self.datetime, dt.datetime):
+        if self.datetime is None:
+            force_setattr(self, "datetime", _now())
+        elif not isinstance(self.datetime, dt.datetime):
             raise InvalidInputError(f"must be a datetime, not {type(self.datetime).__name__}", field="datetime")
-        if self.datetime.tzinfo is not dt.UTC:
+        elif self.datetime.tzinfo is not dt.UTC:
             datetime_text(self.datetime, "datetime")
-        force_setattr(self, "log_id", log_id_text(self.log_id, "log_id"))
+        force_setattr(self, "log_id", _new_id() if self.log_id is None else log_id_text(self.log_id, "log_id"))
 
     @classmethod
     def of(cls, value: Event | str) -> Event:
@@ -123,8 +149,17 @@ class Event(_Named, frozen=True, kw_only=True):
             return cls(value)
         raise InvalidInputError(f"must be an Event or a text, not {type(value).__name__}", field="event")
 
+    def __eq__(self, other: object) -> bool:
+        return self._sent() == other._sent() if isinstance(other, Event) else NotImplemented
+
+    def __ne__(self, other: object) -> bool:  # the one of msgspec's base compares field by field
+        return self._sent() != other._sent() if isinstance(other, Event) else NotImplemented
+
     def __hash__(self) -> int:
         return hash(self.log_id)
+
+    def _sent(self) -> tuple[Any, ...]:
+        return self.log_id, self.name, datetime_text(self.datetime, "datetime"), self.properties, self.items
 
     def __rich_repr__(self) -> Any:
         """Rich must not print what `repr` hides: the values."""

@@ -38,6 +38,7 @@ MAX_ITEMS = 100
 
 _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_UUID_DIGITS = re.compile(r"[0-9a-f]{32}")
 
 
 def check_text(value: object, field: str) -> str:
@@ -46,7 +47,7 @@ def check_text(value: object, field: str) -> str:
         raise InvalidInputError(f"must be text, not {type(value).__name__}", field=field)
     if not value:
         raise InvalidInputError("must not be empty", field=field)
-    return _sendable(value, field)
+    return _sendable(str.__str__(value), field)  # the plain text of an enum's member or another kind of str
 
 
 def check_properties(properties: Mapping[str, Any] | None, field: str) -> dict[str, Any] | None:
@@ -66,7 +67,8 @@ def check_properties(properties: Mapping[str, Any] | None, field: str) -> dict[s
         ):
             checked[_name(name, field)] = value
         else:
-            checked[name] = _value(value, f"{field}.{_name(name, field)}")
+            name = _name(name, field)  # noqa: PLW2901 - the plain text of an enum's member
+            checked[name] = _value(value, f"{field}.{name}")
     return checked or None
 
 
@@ -95,16 +97,17 @@ def datetime_text(value: dt.datetime, field: str) -> str:
 
     API guide, "Data Type": `yyyy-MM-dd'T'HH:mm:ss.SSS` and a literal `Z`.
     """
-    if value.tzinfo is None or value.utcoffset() is None:
+    try:
+        zoned = value.tzinfo is not None and value.utcoffset() is not None
+        moment = value.astimezone(dt.UTC) if zoned else None
+    except (OverflowError, ValueError):
+        raise InvalidInputError("lies outside the years 1 to 9999 in UTC", field=field) from None
+    if moment is None:
         raise InvalidInputError(
             "a datetime without a time zone says no moment; give it one, such as datetime.now(timezone.utc)",
             field=field,
         )
-    try:
-        moment = value.astimezone(dt.UTC)
-    except (OverflowError, ValueError):
-        raise InvalidInputError("lies outside the years 1 to 9999 in UTC", field=field) from None
-    return f"{moment.isoformat('T', 'milliseconds')[:-6]}Z"
+    return f"{dt.datetime.isoformat(moment, 'T', 'milliseconds')[:-6]}Z"
 
 
 def moment_text(seconds: float) -> str:
@@ -117,12 +120,15 @@ def log_id_text(value: object, field: str) -> str:
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, str):
-        if _UUID.fullmatch(value):
-            return value
-        try:
-            return str(uuid.UUID(value.strip()))
-        except ValueError:
-            pass
+        text = str.__str__(value)
+        if _UUID.fullmatch(text):
+            return text
+        text = text.strip().lower().removeprefix("urn:uuid:")
+        if text[:1] + text[-1:] == "{}":
+            text = text[1:-1]
+        # uuid.UUID() takes dashes anywhere, underscores and foreign digits; a typing error would become another id.
+        if _UUID.fullmatch(text) or _UUID_DIGITS.fullmatch(text):
+            return str(uuid.UUID(text))
     raise InvalidInputError("must be a UUID, such as 5f0c7c0e-6a0e-4d0e-9d53-6b1f7c1a90aa", field=field)
 
 
@@ -147,7 +153,7 @@ def _value(value: object, field: str) -> object:  # noqa: PLR0911 - one line for
         case dt.datetime():
             return datetime_text(value, field)
         case dt.date():
-            return value.isoformat()
+            return dt.date.isoformat(value)
         case list() | tuple():
             return _array(cast("Sequence[object]", value), field)
         case Mapping():
@@ -162,12 +168,12 @@ def _value(value: object, field: str) -> object:  # noqa: PLR0911 - one line for
 
 def _array(values: Sequence[object], field: str) -> list[Any]:
     kinds = {_kind(value, f"{field}[{index}]") for index, value in enumerate(values)}
-    if kinds <= {str}:
-        return [_sendable(str.__str__(value), field) for value in cast("Sequence[str]", values)]
-    if kinds == {int}:
-        return [_long(int(value), field) for value in cast("Sequence[int]", values)]
+    if kinds <= {str} or kinds == {int}:
+        return [_value(value, f"{field}[{index}]") for index, value in enumerate(values)]
     if kinds <= {int, float}:
-        return [_double(float(value), field) for value in cast("Sequence[float]", values)]
+        # A whole number among doubles is a double; one beyond a Long might not even fit into one.
+        checked = [_value(value, f"{field}[{index}]") for index, value in enumerate(values)]
+        return [float(cast("float", value)) for value in checked]
     raise InvalidInputError("a list must hold only texts or only numbers", field=field)
 
 
