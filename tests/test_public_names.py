@@ -100,6 +100,13 @@ def test_name_is_there_and_documented(name):
         assert value.__doc__
 
 
+def test_every_name_is_type_checked_in_use():
+    text = (Path(__file__).parent / "typing" / "api.py").read_text(encoding="utf-8")
+    used = re.findall(r"\w+", text[text.index("\n)\n") :])  # what follows the imports
+
+    assert set(dfinery_async.__all__) - set(used) == set()
+
+
 def test_dir_shows_the_public_names():
     assert set(dfinery_async.__all__) <= set(dir(dfinery_async))
 

@@ -11,12 +11,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Literal, assert_type
 
+import httpx
+
 import dfinery_async
 from dfinery_async import (
     ApiError,
     BadRequest,
     ClientClosed,
     ConfigError,
+    ConnectionConfig,
     ConnectionFailed,
     DateRangeExceeded,
     Delivery,
@@ -24,24 +27,32 @@ from dfinery_async import (
     DfineryClient,
     DfineryError,
     Event,
+    Export,
     ExportError,
+    ExportFile,
     ExportInterrupted,
     Identity,
     InvalidInputError,
     InvalidServiceId,
     InvalidToken,
+    PacingConfig,
+    Producer,
     QueryFailed,
     QueueFull,
     Quota,
     RateLimited,
+    Receipt,
     Rejection,
     Report,
+    RetryConfig,
     ServerError,
     SpoolCorrupt,
     SpoolError,
     SpoolFull,
     SpoolLocked,
     Stats,
+    TimeoutConfig,
+    Token,
     TooManyEvents,
     TooManyProfiles,
     UnexpectedResponse,
@@ -84,21 +95,40 @@ async def direct_calls() -> None:
         assert_type(other, DfineryClient)
 
 
+async def settings() -> None:
+    """Settings are small values, and a transport of one's own is httpx's."""
+    client = DfineryClient(
+        "s",
+        import_token=Token("i"),
+        export_token=lambda: "e",
+        http2=False,
+        transport=httpx.MockTransport(lambda _: httpx.Response(200)),
+        timeouts=TimeoutConfig(connect=1, total=10.0),
+        connections=ConnectionConfig(max_connections=8),
+        retry=RetryConfig(total=5),
+        pacing=PacingConfig(share=0.5),
+    )
+    client.set_tokens(import_token="new")
+    await client.aclose()
+
+
 async def exports(client: DfineryClient) -> None:
     """Rows and files."""
     async with client.export_events(
         dt.date(2025, 3, 1), "2025-03-02", events=["df_login"], exclude_properties=["x"], days_per_call=1
     ) as export:
-        assert_type(export.columns, list[str])
+        assert_type(export, Export)
+        assert_type(export.columns, tuple[str, ...])
         async for row in export:
             assert_type(row, dict[str, Any])
     async with client.export_events("2025-03-01", "2025-03-02") as export:
-        await export.save(Path("events.parquet"))
-        await export.save("events.csv.gz")
+        assert_type(await export.save(Path("events.csv.gz")), ExportFile)
     async with client.export_profiles(audience="a", properties=["df_gender"]) as profiles:
         async for row in profiles:
             assert_type(row, dict[str, Any])
-    await client.export_profiles(identities=[WHO, "u1"]).save("profiles.jsonl")
+    saved = await client.export_profiles(identities=True).save("profiles.jsonl")
+    assert_type(saved.path, Path)
+    assert_type(saved.rows, int)
 
 
 async def producing(client: DfineryClient) -> None:
@@ -106,13 +136,15 @@ async def producing(client: DfineryClient) -> None:
     async with client.producer(
         linger=0.1, max_in_flight=8, on_full="wait", on_rejected=rejected, delivery_timeout=None
     ) as producer:
+        assert_type(producer, Producer)
         receipt = await producer.track("u1", "df_login")
+        assert_type(receipt, Receipt)
         delivery = await receipt
         assert_type(delivery, Delivery)
         assert_type(delivery.status, Literal["delivered", "spooled"])
         producer.track_nowait(WHO, Event("df_login"))
-        await producer.identify(WHO)
-        await producer.set_profile(WHO, {"df_gender": "Female"})
+        assert_type(await producer.identify(WHO), Receipt)
+        assert_type(await producer.set_profile(WHO, {"df_gender": "Female"}), Receipt)
         assert_type(await producer.flush(timeout=5), Report)
         assert_type(producer.stats(), Stats)
     assert_type(await producer.aclose(timeout=30.0), Report)
