@@ -29,7 +29,7 @@ _FIRST_RECORD = re.compile(
 _LINES = re.compile("[^\n]*\n|[^\n]+")
 _FIELD = re.compile(r'(?:"([^"]*+(?:""[^"]*+)*+)"|([^",\r\n][^,\r\n]*+|))(,|\r*\n|\r*\Z)')
 _FAILURE = re.compile(rb'\{\s*"(?:result|message)"')
-_FAILURE_LINE = re.compile(rb"^\s*\{", re.MULTILINE)
+_FAILURE_LINE = re.compile(rb'^\s*\{|"(?:result|message)"\s*:', re.MULTILINE)
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -84,17 +84,19 @@ class _Body:
         self._width = width
         self._cutter = RecordCutter(max_record)
         self._last_block = b""
+        self._tail = b""
 
     def _cut(self, data: bytes) -> bytes:
         block = self._cutter.feed(data)
         if block:
             self._last_block = block
+            self._tail = (self._tail + block[-_TAIL:])[-_TAIL:]
         return block
 
     def _rest(self, *, complete: bool) -> bytes:
         """Return the last record where no newline ends it."""
         rest = self._cutter.rest
-        message = trailing_failure(self._last_block[-_TAIL:] + rest[-_TAIL:])
+        message = trailing_failure(self._tail + rest[-_TAIL:])
         if message is not None:
             raise ExportInterrupted(message)
         if self._cutter.in_cell:
@@ -108,7 +110,7 @@ class _Body:
         rows = _parse(_decode(block, before))
         if rows is None or any(row[0][:1] == "{" for row in rows[-1:] if row):
             # The API's failure may stand where a row should; written over several lines, it is not even CSV.
-            message = trailing_failure(block[-_TAIL:])
+            message = trailing_failure(self._tail)
             if message is not None:
                 raise ExportInterrupted(message)
         if rows is None:
