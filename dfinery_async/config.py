@@ -76,7 +76,7 @@ class ConnectionConfig(msgspec.Struct, frozen=True, kw_only=True):
     proxy: str | None = None
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "max_connections")
+        _counts(self, "max_connections")
         _positive(self, "keepalive_expiry")
 
     def __rich_repr__(self) -> Any:
@@ -106,8 +106,8 @@ class RetryConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _positive(self, "base", "cap")
-        _at_least(self, 0, "total")
-        _at_least(self, 1, "unexpected_attempts")
+        _not_negative(self, "total")
+        _counts(self, "unexpected_attempts")
 
 
 class PacingConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +132,7 @@ class PacingConfig(msgspec.Struct, frozen=True, kw_only=True):
     horizon: float = 600.0
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "events", "identities", "profiles", "exports", "concurrent_exports")
+        _counts(self, "events", "identities", "profiles", "exports", "concurrent_exports")
         _positive(self, "share", "horizon")
         if self.share > 1:
             raise ConfigError(f"share must be at most 1, not {self.share}")
@@ -161,8 +161,8 @@ class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_batch_bytes: int = 1024 * 1024
 
     def __post_init__(self) -> None:
-        _at_least(self, 0, "linger")
-        _at_least(self, 1, "max_in_flight", "max_pending_events", "max_pending_bytes", "max_batch_bytes")
+        _not_negative(self, "linger")
+        _counts(self, "max_in_flight", "max_pending_events", "max_pending_bytes", "max_batch_bytes")
         if self.on_full not in {"wait", "raise", "drop_newest"}:
             raise ConfigError(f'on_full must be "wait", "raise" or "drop_newest", not {self.on_full!r}')
         if self.delivery_timeout is not None:
@@ -233,12 +233,14 @@ def parse_origin(base_url: str) -> Origin:
     """
     if not isinstance(base_url, str) or not base_url:
         raise ConfigError(f"base_url must be a URL such as {DEFAULT_BASE_URL}")
+    if not _VISIBLE.fullmatch(base_url):  # urlsplit() would drop spaces and line ends in silence
+        raise ConfigError("base_url holds a space, a line break or a character outside ASCII; write a host as xn--…")
     try:
         parts = urlsplit(base_url)
         host, port = parts.hostname, parts.port
     except ValueError:
         raise ConfigError(f"base_url is no valid URL; give one such as {DEFAULT_BASE_URL}") from None
-    if parts.scheme not in {"http", "https"} or not host or not _HOST.fullmatch(host):
+    if parts.scheme not in {"http", "https"} or not host or not _HOST.fullmatch(host) or port == 0:
         raise ConfigError(f"base_url must be a URL such as {DEFAULT_BASE_URL}")
     if "@" in parts.netloc:
         raise ConfigError("base_url must not hold a user or a password; tokens have their own settings")
@@ -273,13 +275,15 @@ def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
 _SERVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_HOST = re.compile(r"[A-Za-z0-9._:-]+")
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|[0-9a-f:.]+")
+_LOOPBACK = re.compile(r"127(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}")
 _PREFIX = re.compile(r"[A-Za-z0-9._~/-]*")
 
 
 def _loopback(host: str) -> bool:
-    return host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+    return host in {"localhost", "::1"} or _LOOPBACK.fullmatch(host) is not None
 
 
 def _positive(config: msgspec.Struct, *names: str) -> None:
@@ -289,8 +293,15 @@ def _positive(config: msgspec.Struct, *names: str) -> None:
             raise ConfigError(f"{name} must be a number above 0, not {value!r}")
 
 
-def _at_least(config: msgspec.Struct, least: int, *names: str) -> None:
+def _not_negative(config: msgspec.Struct, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
-            raise ConfigError(f"{name} must be at least {least}, not {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise ConfigError(f"{name} must be a number of at least 0, not {value!r}")
+
+
+def _counts(config: msgspec.Struct, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}")

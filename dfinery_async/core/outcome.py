@@ -99,13 +99,13 @@ def classify_export(status: int, body: bytes) -> Outcome:
     """Say what a failed answer of an export call means; `body` is the whole answer, or as much as was read."""
     message = read_export_failure(body)
     if message is None:
-        return (
-            _by_status(status)
-            if status != 200
-            else Outcome(
-                Verdict.RETRY,
-                errors.ExportInterrupted("the answer is neither CSV nor the API's failure", status=status),
-            )
+        envelope = read_envelope(body)  # no export failure is documented for a wrong service id, say
+        if envelope is not None and not envelope.status and envelope.code != SUCCESS:
+            return _by_code(status, envelope)
+        if status != 200:
+            return _by_status(status)
+        return Outcome(
+            Verdict.RETRY, errors.ExportInterrupted("the answer is neither CSV nor the API's failure", status=status)
         )
     verdict, kind = _EXPORT_MESSAGES.get(message, (Verdict.REFUSED, errors.ExportError))
     if message not in _EXPORT_MESSAGES and status in _STATUSES:
@@ -131,13 +131,27 @@ def _success_or_contradiction(status: int, envelope: Envelope) -> Outcome:
 
 
 def _by_code(status: int, envelope: Envelope) -> Outcome:
-    known = _CODES.get(envelope.code)
+    known = _CODES.get(envelope.code) or _unlisted(status, envelope.code)
     if known is None:
-        # Unlisted codes exist (the SDKs know 50101): their first digit says whose fault it is.
-        transient = str(envelope.code).startswith("5")
-        known = (Verdict.RETRY, errors.ServerError) if transient else (Verdict.REFUSED, errors.ApiError)
+        return _by_status(status)
     verdict, kind = known
     return Outcome(verdict, kind(envelope.message, status=status, code=envelope.code))
+
+
+def _unlisted(status: int, code: int) -> tuple[Verdict, type[errors.ApiError]] | None:
+    """Unlisted codes exist (the SDKs know 50101): the first of five digits says whose fault it is."""
+    if 50000 <= code <= 59999:
+        return Verdict.RETRY, errors.ServerError
+    if not 40000 <= code <= 49999:
+        return None  # no code of this API; the HTTP status is all that is known
+    if 200 <= status <= 299 or status in {400, 422}:
+        return Verdict.REFUSED, errors.ApiError
+    if status in _STATUSES:
+        return _STATUSES[status]
+    if 500 <= status <= 599 and status not in _NEVER_SERVED:
+        return Verdict.RETRY, errors.ServerError
+    # The address may be wrong: what it refuses is not lost.
+    return Verdict.MISCONFIGURED, errors.ApiError
 
 
 def _by_status(status: int) -> Outcome:

@@ -7,6 +7,7 @@ time at once, by the `Date` of the same reply where there is one, and clamped to
 
 from __future__ import annotations
 
+import datetime as dt
 import email.utils
 import math
 import re
@@ -18,9 +19,10 @@ from dfinery_async.core.reply import Headers
 __all__ = ["Observation", "QuotaWindow", "read_headers", "server_time"]
 
 _PERIOD = re.compile(r"\s*([0-9]{1,6})\s*([A-Za-z])\s*")
+_GROUPED = re.compile(r"\s*[0-9]{1,3}(,[0-9]{3})+\s*")  # `1,000` is one number for people, not two for us
 _SECONDS = {"y": 31_536_000, "Y": 31_536_000, "d": 86_400, "D": 86_400, "H": 3_600, "h": 3_600, "m": 60, "s": 1, "S": 1}
 _MONTH = 2_592_000
-_LONGEST_MINUTE_RESET = 7_200  # `1M` is a month, unless the window ends within two hours: then it is a minute
+_LONGEST_MINUTE_RESET = 7_200  # `1M` is a minute if the window ends within two hours, else a month
 _MILLISECONDS_FROM = 1e11
 _LATEST = 4.0e9  # seconds since 1970; anything later is no reset
 _LARGEST_COUNT = 10**12
@@ -53,6 +55,8 @@ def read_headers(headers: Headers, wall: float) -> Observation:
         if not name.startswith("x-rate"):
             continue
         kind = name.replace("-", "")[len("xratelimit") :]
+        if _GROUPED.fullmatch(value):
+            continue
         for part in value.split(","):
             if kind == "limit":
                 periods.append(part)
@@ -72,8 +76,9 @@ def server_time(headers: Headers, wall: float) -> float:
     for name, value in headers:
         if name == "date":
             try:
-                return email.utils.parsedate_to_datetime(value).timestamp()
-            except (ValueError, OverflowError):
+                moment = email.utils.parsedate_to_datetime(value)
+                return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
+            except (ValueError, TypeError, IndexError, OverflowError):  # the parser lets its slips through
                 break
     return wall
 
@@ -95,8 +100,10 @@ class QuotaWindow:
         self._limit = float(limit)
         self._share = share
         self._horizon = horizon
-        self._spent = 0  # calls since `remaining` was observed that no reply has counted yet
+        self._guessed = False  # whether `reset_at` is our own guess
+        self._spent = 0  # calls that no reply has counted yet
         self._spent_in_window = 0
+        self._overtaken = 0  # of those, how many the server may have counted before `remaining` was the count
         self._hold_until = -math.inf
 
     def spend(self) -> None:
@@ -107,25 +114,27 @@ class QuotaWindow:
     def forget(self) -> None:
         """Note that a call was not made after all, or got no reply that could count it."""
         self._spent = max(0, self._spent - 1)
+        self._spent_in_window = max(self._spent, self._spent_in_window - 1)
 
     def observe(self, seen: Observation, now: float) -> None:
         """Take in what a reply says; the reply has counted its own call."""
-        self.forget()
-        if seen.period is not None:
-            self.period = seen.period
         self._roll(now)
+        self._spent = max(0, self._spent - 1)
+        if seen.period is not None and seen.period != self.period:
+            self.period = seen.period
+            self._shorten(now)
         if seen.reset_in is not None and seen.reset_in > 0:
             reset_at = now + min(seen.reset_in, self.period)
-            if self.reset_at is None or reset_at > self.reset_at + self.period / 2:
-                self._begin(reset_at)
+            if self.reset_at is None or self._guessed:
+                self.reset_at, self._guessed = reset_at, False
+            elif reset_at > self.reset_at + self.period / 2:
+                self._end()
+                self._spent_in_window += 1
+                self.reset_at = reset_at
             elif reset_at < self.reset_at - self.period / 2:
                 return  # a late reply of the window before: its count says nothing of this one
         if seen.remaining is not None:
-            if self.reset_at is None:
-                self.reset_at = now + min(self.period, _LONGEST_GUESS)
-            # Replies overtake each other: within a window the smallest count is the newest.
-            self.remaining = seen.remaining if self.remaining is None else min(self.remaining, seen.remaining)
-            self._limit = max(self._spent_in_window, self.remaining + self._spent_in_window) or self._limit
+            self._count(seen.remaining, now)
 
     def throttled(self, now: float, fallback: float, chance: float) -> float:
         """Note an answer that said "too many requests". Returns the monotonic time from which calls may go again.
@@ -136,8 +145,9 @@ class QuotaWindow:
             chance: uniform in [0, 1): clients that wait for the same reset must not come back as one.
         """
         self._roll(now)
-        jitter = chance * min(2.0, self.period / 20)
-        until = self.reset_at + jitter if self.reset_at is not None else now + min(fallback, self.period)
+        until = (
+            self.reset_at + chance * self._spread() if self.reset_at is not None else now + min(fallback, self.period)
+        )
         self._hold_until = max(self._hold_until, until)
         return self._hold_until
 
@@ -154,7 +164,8 @@ class QuotaWindow:
         """Calls that may still be made in this window, as far as it is known."""
         if self.remaining is None:
             return math.inf
-        return self.remaining * self._share - self._spent
+        left = float(self.remaining - self._spent)
+        return left if self._share >= 1 else min(left, self._limit * self._share - self._spent_in_window)
 
     def pace(self, now: float) -> float | None:
         """Return the calls a second that spread what is left over the window; `None` for one that is not spread."""
@@ -169,15 +180,39 @@ class QuotaWindow:
     def _roll(self, now: float) -> None:
         """Forget a window that has ended."""
         if self.reset_at is not None and now >= self.reset_at:
-            self.reset_at = None
-            self.remaining = None
-            self._spent_in_window = self._spent
+            self._end()
 
-    def _begin(self, reset_at: float) -> None:
+    def _end(self) -> None:
+        self.reset_at = None
+        self.remaining = None
+        self._guessed = False
+        self._spent_in_window = self._spent
+
+    def _shorten(self, now: float) -> None:
+        """Wait no longer than a window that turned out to be shorter."""
+        latest = now + self.period
+        self._hold_until = min(self._hold_until, latest + self._spread())
         if self.reset_at is not None:
-            self.remaining = None
-            self._spent_in_window = self._spent
-        self.reset_at = reset_at
+            self.reset_at = min(self.reset_at, latest)
+
+    def _spread(self) -> float:
+        return min(2.0, self.period / 20)
+
+    def _count(self, remaining: int, now: float) -> None:
+        """Take in a count. Replies overtake each other: within a window the smallest count is the newest.
+
+        As many larger ones may follow it as calls were under way when it came. One more shows that the limit was
+        raised, or that another server counts.
+        """
+        if self.reset_at is None:
+            self.reset_at, self._guessed = now + min(self.period, _LONGEST_GUESS), True
+        known = 1.0 if self.remaining is None else self._limit
+        if self.remaining is not None and remaining > self.remaining and self._overtaken > 0:
+            self._overtaken -= 1
+        else:
+            self.remaining = remaining
+            self._overtaken = self._spent
+        self._limit = max(known, self.remaining + self._spent_in_window - self._spent)
 
 
 def _count(text: str) -> int | None:
@@ -204,7 +239,9 @@ def _period(text: str, reset_in: float | None) -> float | None:
         return None
     count, letter = int(found[1]), found[2]
     if letter == "M":
-        unit = 60 if reset_in is not None and reset_in <= _LONGEST_MINUTE_RESET else _MONTH
+        if reset_in is None:
+            return None
+        unit = 60 if reset_in <= _LONGEST_MINUTE_RESET else _MONTH
     else:
         unit = _SECONDS.get(letter, 0)
     return float(count * unit) or None
