@@ -108,7 +108,7 @@ def _progress(view: ProgressView, total: int) -> Any:
 async def _export(client: DfineryClient, tour: _Tour, view: ProgressView) -> None:
     begin = time.monotonic()
     customers: dict[str, str] = {}
-    async with client.export_profiles(identities=["df_external_id"]) as profiles:
+    async with client.export_profiles(identities=True) as profiles:
         async for row in profiles:
             customers[row["df_unified_id"]] = row["df_external_id"]
     expected = {purchase.log_id: purchase for purchase in tour.purchases}

@@ -18,6 +18,8 @@ from dfinery_async.emulator import Emulator, Fault, parse_quota
 
 __all__ = ["emulate", "started"]
 
+_HIGHEST_PORT = 65_535
+
 _Quota = Annotated[
     list[str] | None,
     Parameter(
@@ -54,6 +56,8 @@ def emulate(
 
     or, with --json, as one object on one line.
     """
+    if not 0 <= port <= _HIGHEST_PORT:
+        raise CliError(f"--port: no port has the number {port}; 0 takes a free one")
     token = None if import_token_file is None else read_token(import_token_file)
     try:
         emulator = Emulator(
@@ -86,8 +90,8 @@ async def started(emulator: Emulator, port: int = 0) -> AsyncGenerator[Emulator]
             await stack.enter_async_context(emulator)
         except ImportError as error:
             raise CliError(str(error)) from None
-        except (OSError, OverflowError) as error:  # OverflowError: no port has this number
-            reason = "no port has this number" if isinstance(error, OverflowError) else str(error.strerror).lower()
+        except OSError as error:
+            reason = str(error.strerror).lower()
             raise CliError(f"can't listen on port {port}: {reason}; --port 0 takes a free one") from None
         yield emulator
 

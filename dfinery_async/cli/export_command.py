@@ -106,13 +106,13 @@ def profiles(
     audience: Annotated[str | None, Parameter(help="Only the members of this audience.")] = None,
     property_: Annotated[_Names, Parameter(name="--property"), _several("Only this property")] = None,
     exclude_property: Annotated[_Names, _several("All but this property")] = None,
-    identity: Annotated[_Names, _several("This identity, too, such as df_external_id")] = None,
+    external_id: Annotated[bool, Parameter(negative="", help="Add the column df_external_id.")] = False,
     options: ExportOptions = _DEFAULTS,
 ) -> Exit:
     """Export user profiles."""
     return _run(
         lambda client: client.export_profiles(
-            audience=audience, properties=property_, exclude_properties=exclude_property, identities=identity
+            audience=audience, properties=property_, exclude_properties=exclude_property, identities=external_id or None
         ),
         options,
     )

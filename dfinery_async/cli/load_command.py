@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Annotated, TypeAlias
 
 from cyclopts import App, Parameter
@@ -129,7 +130,7 @@ async def _load(kind: Kind, files: Sequence[str], options: LoadOptions) -> Exit:
         rejects = None
         if options.rejects is not None:
             rejects = stack.enter_context(RejectsFile(options.rejects, [source.inode for source in sources]))
-        title = sources[0].name if len(sources) == 1 else f"{len(sources)} files"
+        title = PurePath(sources[0].name).name if len(sources) == 1 else f"{len(sources)} files"
         async with client:
             with ProgressView(title, wanted=show_progress(as_json=options.json)) as view:
                 load = Load(client, kind, sources, rejects=rejects, view=view, give_up_after=GIVE_UP_AFTER)

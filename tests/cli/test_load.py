@@ -302,7 +302,7 @@ def test_standard_input(emulator):
 
 def start_reading(emulator):
     """Start a load of standard input, and return once it has read an event and, which it says, a bad line."""
-    process = start("load", "events", "-", "--json", env=emulator.environment)
+    process: Any = start("load", "events", "-", "--json", env=emulator.environment)
     process.stdin.write(event_line(1).decode() + "bad\n")
     process.stdin.flush()
     assert "standard input:2: is not valid JSON" in process.stderr.readline()
