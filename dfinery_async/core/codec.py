@@ -73,7 +73,7 @@ def events_body(identity: bytes, events: Iterable[bytes]) -> bytes:
 
 
 def events_overhead(identity: bytes) -> int:
-    """Bytes that `events_body` adds around its events, without the commas."""
+    """Bytes that `events_body` adds around its events when each of them is counted with a comma."""
     return len(identity) + 35
 
 
