@@ -165,6 +165,8 @@ class Parts:
                 raise await self._failure(stream, status, data)
             if not (more or stream.complete):
                 raise ExportInterrupted("the answer broke off in its header", status=status)
+            if more and not begin:
+                continue  # blanks so far: what they begin is not known yet
             header = read_header(data, ended=not more)
             if header is not None:
                 return Part(stream, header, data[len(header.raw) :])
@@ -176,7 +178,7 @@ class Parts:
                 data += more
         except ConnectionFailed:
             pass  # the status says enough
-        error = classify_export(status, data[:_LARGEST_FAILURE]).error
+        error = classify_export(status, data[:_LARGEST_FAILURE].lstrip(_BLANK)).error
         return error or ExportInterrupted("the answer is neither CSV nor the API's failure", status=status)
 
 

@@ -24,6 +24,8 @@ __all__ = ["ExportReply", "ExportSource", "ExportStream"]
 
 _ROOM = 512 * 1024  # bytes that may wait for the consumer, a chunk more at the most
 
+_COURTESY = 5.0  # seconds
+
 
 class ExportReply(Protocol):
     """An answer whose head is there."""
@@ -126,15 +128,16 @@ class ExportStream:
         self._room.set()
         return data
 
-    def stop(self) -> None:
-        """Have the reading task close the answer, without waiting for it."""
-        self._scope.cancel()
-
     async def aclose(self) -> None:
-        """Have the reading task close the answer, and wait until it has. Cancelling the wait changes nothing."""
-        self.stop()
+        """Have the reading task close the answer, and wait until it has.
+
+        The wait is a courtesy, so that the place is free when the caller goes on: it is bounded, and cancelling it
+        changes nothing.
+        """
+        self._scope.cancel()
         if not self._task.done():
-            await asyncio.wait({self._task})
+            with anyio.move_on_after(_COURTESY, shield=True):
+                await asyncio.wait({self._task})
 
     async def _run(self, source: ExportSource, endpoint: Endpoint, body: bytes) -> None:
         with self._scope:
@@ -164,9 +167,9 @@ class ExportStream:
     def _end(self, task: asyncio.Task[None]) -> None:
         """Tell whoever waits. A callback of the task, since a task that is cancelled before it began runs nothing."""
         if not self._whole:
-            # Without an error it was stopped: by whoever reads, who takes no more, or with the client.
+            # Without an error it was stopped: by whoever closed the export, or with the client.
             error = None if task.cancelled() else task.exception()
-            self._error = error or ClientClosed("the client was closed during the export")
+            self._error = error or ClientClosed("the export was closed before its end")
         self._ended = True
         self._head.set()
         self._ready.set()

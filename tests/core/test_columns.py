@@ -15,7 +15,7 @@ from dfinery_async.errors import ExportError
 SEOUL = ZoneInfo("Asia/Seoul")
 KST = dt.timezone(dt.timedelta(hours=9))
 
-# The vendor's own samples (API guide, "Extracting an event", "Extract user profile"), one row of each kind in them.
+# The vendor's own samples: API guide, "Extracting an event" and "Extract user profile".
 EVENT_HEADER = (
     "custom_012,custom_event_p_boolean,custom_event_p_datetime,custom_event_p_double,custom_event_p_double_list,"
     "custom_event_p_long,custom_event_p_long_list,custom_event_p_string_list,df_api_version,df_correction_datetime,"
@@ -28,42 +28,18 @@ EVENT_HEADER = (
     "df_order_id,df_payment_method,df_server_datetime,df_service_id,df_sharing_channel,df_sign_channel,df_source_type,"
     "df_total_purchase_amount,df_total_refund_amount,df_unified_id,sum"
 )
-EVENT_ROWS = [
-    (minute, log_id, name, server, sign, user)
-    for minute, log_id, name, server, sign, user in [
-        (
-            "10:35",
-            "1736127307268:1736127306623:cd20207c-bb2a-4abf-a4a9-80804334cf15",
-            "df_end_session",
-            "",
-            "",
-            "7jPY23Q",
-        ),
-        (
-            "10:35",
-            "1736127307268:1736127306638:19c95a76-868b-49bc-a8a5-68058377342f",
-            "df_start_session",
-            "",
-            "",
-            "7jPY23Q",
-        ),
-        (
-            "10:38",
-            "1736127490036:30873a05-62d3-4007-b643-f500a151be24",
-            "df_start_session",
-            "2025-01-06 10:38:10.036",
-            "",
-            "vft57Yw",
-        ),
-        ("10:38", "1736127513890:1d302d2c-e66e-4e7b-ba1d-94299a18c218", "df_start_session", "", "", "vft57Yw"),
-        ("10:38", "1736127521375:0ae48e8f-05f5-48aa-acdd-0ce9c1d62631", "df_sign_up", "", "Kakao", "vft57Yw"),
-        ("10:38", "1736127534688:10ce7ebd-ac54-4bbd-bd75-1e15c3ff92b6", "df_start_session", "", "", "vft57Yw"),
-        ("10:47", "1736128036788:e90f4559-666c-4b04-9f1b-846c55f3b12d", "df_start_session", "", "", "vft57Yw"),
-        ("10:47", "1736128047673:c62a93ed-4979-4307-b2d5-cbcc3f46578e", "df_start_session", "", "", "vft57Yw"),
-        ("10:47", "1736128055767:95d77aa8-0bf2-4967-908b-0ac60987e250", "df_start_session", "", "", "vft57Yw"),
-        ("10:47", "1736128058570:a68f6530-6496-48c1-b6bb-4593d03b140f", "df_start_session", "", "", "vft57Yw"),
-    ]
-]
+EVENT_ROWS = """
+10:35,1736127307268:1736127306623:cd20207c-bb2a-4abf-a4a9-80804334cf15,df_end_session,,,7jPY23Q
+10:35,1736127307268:1736127306638:19c95a76-868b-49bc-a8a5-68058377342f,df_start_session,,,7jPY23Q
+10:38,1736127490036:30873a05-62d3-4007-b643-f500a151be24,df_start_session,2025-01-06 10:38:10.036,,vft57Yw
+10:38,1736127513890:1d302d2c-e66e-4e7b-ba1d-94299a18c218,df_start_session,,,vft57Yw
+10:38,1736127521375:0ae48e8f-05f5-48aa-acdd-0ce9c1d62631,df_sign_up,,Kakao,vft57Yw
+10:38,1736127534688:10ce7ebd-ac54-4bbd-bd75-1e15c3ff92b6,df_start_session,,,vft57Yw
+10:47,1736128036788:e90f4559-666c-4b04-9f1b-846c55f3b12d,df_start_session,,,vft57Yw
+10:47,1736128047673:c62a93ed-4979-4307-b2d5-cbcc3f46578e,df_start_session,,,vft57Yw
+10:47,1736128055767:95d77aa8-0bf2-4967-908b-0ac60987e250,df_start_session,,,vft57Yw
+10:47,1736128058570:a68f6530-6496-48c1-b6bb-4593d03b140f,df_start_session,,,vft57Yw
+""".strip().splitlines()  # what differs: minute, log id, event, the server's datetime, sign-up channel, user
 PROFILES = """\
 custom_user_datetime,df_gender,df_kakao_ads_optin,df_membership,df_push_ads_optin,df_push_night_ads_optin,\
 df_push_optin,df_sms_ads_optin,df_unified_id,scenario_list_string
@@ -87,8 +63,9 @@ def typed(column, text, zone=SEOUL):
     return row_typer([column], zone)([text])[column]
 
 
-@pytest.mark.parametrize(("minute", "log_id", "name", "server", "sign", "user"), EVENT_ROWS)
-def test_the_vendors_event_rows(minute, log_id, name, server, sign, user):
+@pytest.mark.parametrize("sample", EVENT_ROWS)
+def test_the_vendors_event_rows(sample):
+    minute, log_id, name, server, sign, user = sample.split(",")
     line = (
         f",FALSE,,,null,,null,null,1.0.0,2025.1.6 {minute},,,2025.1.6 {minute},{log_id},{log_id},{name},,FALSE,,,null,,"
         f"null,,null,,,,,,,,,,,,,,{server or f'2025.1.6 {minute}'},xyroon,,{sign},SDK,,,{user},"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, strategies as st
@@ -38,7 +39,7 @@ def csv_module_reads(data):
 
 def slices(data, cuts):
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    return [data[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    return [data[start:stop] for start, stop in pairwise(edges)]
 
 
 def read_all(reader, pieces, *, complete=True):

@@ -59,8 +59,10 @@ def test_json_lines_hold_typed_rows():
     data = b'df_event_datetime,df_order_id,df_total_purchase_amount,tags\n2025.1.6 10:35,007,4000,"[""a""]"\n,,,null'
 
     assert write(".jsonl", data) == (
-        b'{"df_event_datetime":"2025-01-06T10:35:00+09:00","df_order_id":"007",'
-        b'"df_total_purchase_amount":4000.0,"tags":["a"]}\n'
-        b'{"df_event_datetime":null,"df_order_id":null,"df_total_purchase_amount":null,"tags":null}\n',
+        (
+            b'{"df_event_datetime":"2025-01-06T10:35:00+09:00","df_order_id":"007",'
+            b'"df_total_purchase_amount":4000.0,"tags":["a"]}\n'
+            b'{"df_event_datetime":null,"df_order_id":null,"df_total_purchase_amount":null,"tags":null}\n'
+        ),
         2,
     )
