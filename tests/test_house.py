@@ -62,7 +62,7 @@ def machine_paths(_: str, text: str) -> Iterator[str]:
 
 
 def possessive_groups(name: str, text: str) -> Iterator[str]:
-    """Groups repeated possessively, such as `(?:…)*+`: Python before 3.11.5 matches them wrongly (python/cpython#106052).
+    """Groups repeated possessively, such as `(?:…)*+`: early Pythons 3.11 match them wrongly (python/cpython#106052).
 
     Debian 12 has 3.11.2. The same as an atomic group, `(?>(?:…)*)`, is right there too; so is `[…]*+`.
     """
