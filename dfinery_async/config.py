@@ -163,7 +163,7 @@ class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         _not_negative(self, "linger")
         _counts(self, "max_in_flight", "max_pending_events", "max_pending_bytes", "max_batch_bytes")
-        if self.on_full not in {"wait", "raise", "drop_newest"}:
+        if self.on_full not in ("wait", "raise", "drop_newest"):
             raise ConfigError(f'on_full must be "wait", "raise" or "drop_newest", not {self.on_full!r}')
         if self.delivery_timeout is not None:
             _positive(self, "delivery_timeout")
@@ -242,6 +242,8 @@ def parse_origin(base_url: str) -> Origin:
         raise ConfigError(f"base_url is no valid URL; give one such as {DEFAULT_BASE_URL}") from None
     if parts.scheme not in {"http", "https"} or not host or not _HOST.fullmatch(host) or port == 0:
         raise ConfigError(f"base_url must be a URL such as {DEFAULT_BASE_URL}")
+    if ("[" in parts.netloc) != (":" in host):
+        raise ConfigError("base_url holds brackets around what is no IPv6 address")
     if "@" in parts.netloc:
         raise ConfigError("base_url must not hold a user or a password; tokens have their own settings")
     if parts.query or parts.fragment or "?" in base_url or "#" in base_url:
@@ -277,7 +279,7 @@ def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _SERVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|[0-9a-f:.]+")
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|[0-9a-f]*:[0-9a-f:.]*")
 _LOOPBACK = re.compile(r"127(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}")
 _PREFIX = re.compile(r"[A-Za-z0-9._~/-]*")
 
