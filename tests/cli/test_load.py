@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import re
 import signal
 import socket
 import stat
+import struct
+import subprocess
+import termios
 from typing import Any
 
 import msgspec
 import pytest
-from cli_kit import event_file, event_line, start
+from cli_kit import COMMAND, ROOT, event_file, event_line, start
 
 from dfinery_async.cli import load_command
 from dfinery_async.emulator import Emulator, Fault
@@ -330,3 +338,29 @@ def test_two_interrupts_stop_at_once(emulator):
 
     assert process.returncode == 130
     assert (report["delivered"], report["dropped"]) == (0, 1)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 140])
+def test_progress_on_a_terminal(emulator, tmp_path, columns):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    file = event_file(tmp_path / "a\x1b[31mred.jsonl", 50)
+    env = {**emulator.environment, "TERM": "xterm-256color"}
+    process = subprocess.Popen(
+        [*COMMAND, "load", "events", str(file)],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **env},
+        stdin=theirs, stdout=subprocess.PIPE, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    drawn = b""
+    with process, contextlib.suppress(OSError):  # reading fails when the other end of a terminal is gone
+        while piece := os.read(ours, 65536):
+            drawn += piece
+    os.close(ours)
+
+    text = drawn.decode()
+    assert process.returncode == 0
+    assert "\x1b[31mred" not in text
+    assert "delivered 50" in text
+    assert "100%" in text
+    assert max(len(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line)) for line in re.split(r"[\r\n]", text)) <= columns

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import socket
+import stat
+
+import pytest
+
+from dfinery_async.emulator import Emulator, Fault
+
+DAYS = ("--from", "2025-03-01", "--to", "2025-03-02")
+
+
+@pytest.fixture
+def emulator(monkeypatch, tmp_path, dfinery):
+    with Emulator(export_days=None) as emulator:
+        for name, value in emulator.environment.items():
+            monkeypatch.setenv(name, value)
+        file = tmp_path / "in.csv"
+        file.write_text(
+            "identity.external_id,event_name,event_datetime,event_properties.df_total_purchase_amount\n"
+            "u1,df_purchase,2025-03-01T01:00:00Z,12.50\n"
+            "u1,df_login,2025-03-01T02:00:00Z,\n"
+            'u2,"df_purchase",2025-03-02T01:00:00Z,0\n'
+        )
+        assert dfinery("load", "events", file)[0] == 0
+        yield emulator
+
+
+def rows(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_csv_on_standard_output(dfinery, emulator):
+    code, output, errors = dfinery("export", "events", *DAYS)
+
+    assert code == 0
+    assert [row["df_event_name"] for row in rows(output)] == ["df_purchase", "df_login", "df_purchase"]
+    assert errors.startswith("3 rows, ")
+
+
+def test_json_lines_on_standard_output(dfinery, emulator):
+    code, output, _ = dfinery("export", "events", *DAYS, "--format", "jsonl", "--event", "df_purchase")
+
+    assert code == 0
+    assert [json.loads(line)["df_total_purchase_amount"] for line in output.splitlines()] == [12.5, 0.0]
+
+
+def test_a_file_with_a_report(dfinery, emulator, tmp_path):
+    target = tmp_path / "out.csv"
+    target.write_text("old")
+    code, output, errors = dfinery(
+        "export", "events", *DAYS, "-o", target, "--json",
+        "--exclude-event", "df_login", "--property", "df_total_purchase_amount", "--property", "df_order_id",
+    )  # fmt: skip
+
+    report = json.loads(output)
+    assert (code, errors) == (0, "")
+    assert (report["path"], report["rows"]) == (str(target), 2)
+    assert report["bytes"] == target.stat().st_size
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    found = rows(target.read_text())
+    assert [row["df_total_purchase_amount"] for row in found] == ["12.5", "0.0"]
+    assert {"df_total_purchase_amount", "df_order_id"} <= set(found[0])
+    assert "df_keyword" not in found[0]
+
+
+def test_profiles(dfinery, emulator, tmp_path):
+    code, _, errors = dfinery("export", "profiles", "-o", tmp_path / "p.jsonl", "--external-id")
+
+    assert code == 0
+    assert errors.startswith("2 rows, ")
+    lines = (tmp_path / "p.jsonl").read_text().splitlines()
+    assert {json.loads(line)["df_external_id"] for line in lines} == {"u1", "u2"}
+    assert dfinery("export", "profiles", "--audience", "nobody")[2].startswith("0 rows")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["events", "--from", "2025-03-01"], "--to"),
+        (["events", "--from", "2025-03-02", "--to", "2025-03-01"], "from_date"),
+        (["events", "--from", "1 March", "--to", "2025-03-01"], "from_date"),
+        (["events", *DAYS, "--json"], "-o"),
+        (["events", *DAYS, "--format", "jsonl", "-o", "x.csv"], "--format is for standard output"),
+        (["events", *DAYS, "--event", "a", "--exclude-event", "b"], "events"),
+        (["events", *DAYS, "-o", "x.xlsx"], ".csv"),
+        (["events", *DAYS, "-o", "missing/x.csv"], "can't be written"),
+        (["profiles", "-o", "link.csv"], "symbolic link"),
+        (["profiles", "-o", "directory.csv"], "directory"),
+    ],
+)
+def test_wrong_use(dfinery, emulator, tmp_path, monkeypatch, arguments, message):  # noqa: PLR0917
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.csv").symlink_to(tmp_path / "elsewhere.csv")
+    (tmp_path / "directory.csv").mkdir()
+    before = sorted(tmp_path.iterdir())
+    code, output, errors = dfinery("export", *arguments)
+
+    assert (code, output) == (2, "")
+    assert message in errors
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_missing_and_refused_tokens(dfinery, emulator, monkeypatch, tmp_path):
+    monkeypatch.setenv("DFINERY_EXPORT_TOKEN", "wrong")
+    assert dfinery("export", "profiles")[0] == 3
+    monkeypatch.delenv("DFINERY_EXPORT_TOKEN")
+    code, _, errors = dfinery("export", "profiles")
+    assert code == 2
+    assert "--export-token-file" in errors
+    token = tmp_path / "token"
+    token.write_text(emulator.export_token)
+    token.chmod(0o600)
+    assert dfinery("export", "profiles", "--export-token-file", token)[0] == 0
+
+
+def test_a_start_too_far_back(dfinery, monkeypatch):
+    with Emulator() as emulator:
+        for name, value in emulator.environment.items():
+            monkeypatch.setenv(name, value)
+        code, output, errors = dfinery("export", "events", *DAYS)
+
+    assert (code, output) == (1, "")
+    assert "30 days" in errors
+
+
+def test_nothing_is_left_of_an_export_that_breaks_off(dfinery, emulator, tmp_path):
+    emulator.inject(Fault("code", family="exports", code=50000, message="query_error"))
+    target = tmp_path / "out" / "events.csv"
+    target.parent.mkdir()
+    code, output, _ = dfinery("export", "events", *DAYS, "-o", target)
+
+    assert (code, output) == (1, "")
+    assert list(target.parent.iterdir()) == []
+
+
+def test_unreachable(dfinery, emulator, monkeypatch):
+    with socket.socket() as listener:  # bound, but it does not listen: connections are refused
+        listener.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("DFINERY_BASE_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        code, output, errors = dfinery("export", "profiles")
+
+    assert (code, output) == (4, "")
+    assert "could not connect" in errors
