@@ -1,0 +1,57 @@
+"""Waits between attempts: exponential, capped, with full jitter."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, strategies as st
+
+from dfinery_async import RetryConfig
+from dfinery_async.core.retry import backoff
+
+
+@pytest.mark.parametrize(
+    ("failures", "longest"),
+    [
+        (-1, 0.2),
+        (0, 0.2),
+        (1, 0.2),
+        (2, 0.4),
+        (3, 0.8),
+        (4, 1.6),
+        (7, 12.8),
+        (8, 25.6),
+        (9, 30.0),
+        (33, 30.0),
+        (10**9, 30.0),
+    ],
+)
+@pytest.mark.parametrize("chance", [0.0, 0.5, 0.999])
+def test_a_wait_is_a_part_of_a_doubling_bound(failures: int, longest: float, chance: float) -> None:
+    assert backoff(RetryConfig(), failures, chance) == pytest.approx(chance * longest)
+
+
+@pytest.mark.parametrize(
+    ("base", "cap"), [(1e-300, 1e-290), (1e300, 1e308), (1.7e308, 1.7e308), (5.0, 1.0), (1, 10**400)]
+)
+def test_extreme_settings_give_a_finite_wait(base: float, cap: float) -> None:
+    for failures in (1, 2, 32, 33, 34, 10**9):
+        assert 0 <= backoff(RetryConfig(base=base, cap=cap), failures, 0.999) < math.inf
+
+
+@given(st.integers(0, 10**6), st.floats(0, 1, exclude_max=True), st.floats(0.001, 1e6), st.floats(0.001, 1e6))
+def test_a_wait_never_exceeds_the_cap_and_never_shrinks(failures: int, chance: float, base: float, cap: float) -> None:
+    config = RetryConfig(base=base, cap=cap)
+    wait = backoff(config, failures, chance)
+
+    assert 0 <= wait <= cap
+    assert wait <= backoff(config, failures + 1, chance)
+
+
+def test_chance_spreads_clients_over_the_whole_wait() -> None:
+    waits = [backoff(RetryConfig(), 4, number / 1000) for number in range(1000)]
+
+    assert min(waits) == 0.0
+    assert max(waits) < 1.6
+    assert sum(waits) / 1000 == pytest.approx(0.8, rel=0.01)
