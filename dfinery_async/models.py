@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -132,13 +132,14 @@ class Event(_Named, frozen=True, kw_only=True):
             force_setattr(self, "properties", check_properties(self.properties, "properties"))
         if self.items is not None:
             force_setattr(self, "items", check_items(self.items, "items"))
-        if self.datetime is None:
+        if cast("dt.datetime | None", self.datetime) is None:
             force_setattr(self, "datetime", _now())
         elif not isinstance(self.datetime, dt.datetime):
             raise InvalidInputError(f"must be a datetime, not {type(self.datetime).__name__}", field="datetime")
         elif self.datetime.tzinfo is not dt.UTC:
             datetime_text(self.datetime, "datetime")
-        force_setattr(self, "log_id", _new_id() if self.log_id is None else log_id_text(self.log_id, "log_id"))
+        log_id = cast("str | None", self.log_id)
+        force_setattr(self, "log_id", _new_id() if log_id is None else log_id_text(log_id, "log_id"))
 
     @classmethod
     def of(cls, value: Event | str) -> Event:

@@ -140,12 +140,10 @@ def _name(name: object, field: str) -> str:
     return check_text(name, f"{field} (a name)")
 
 
-def _value(value: object, field: str) -> object:  # noqa: PLR0911 - one line for each data type of the API
+def _value(value: object, field: str) -> object:
     match value:
         case str():
             return _sendable(str.__str__(value), field)
-        case bool() | None:
-            return value
         case int():
             return _long(int(value), field)
         case float():

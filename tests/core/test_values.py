@@ -317,6 +317,7 @@ def test_one_hundred_items_pass_and_one_more_does_not() -> None:
 @pytest.mark.parametrize("empty", [None, {}])
 def test_no_properties_and_empty_ones_are_the_same(empty: Any) -> None:
     assert check_properties(empty, "properties") is None
+    assert check_items(None, "items") is check_items([], "items") is None
     assert Event("x", properties=empty, log_id=ID, datetime=dt.datetime(2024, 1, 1, tzinfo=dt.UTC)) == Event(
         "x", items=[], log_id=ID, datetime=dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
     )
