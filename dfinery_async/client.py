@@ -102,6 +102,7 @@ class DfineryClient:
             import_token=import_token,
             export_token=export_token,
             concurrent_exports=pacing.concurrent_exports,
+            patience=self._retry.total,
         )
         self._caller = Caller(self._gateway, retry=self._retry, tasks=self._tasks, random=self._random)
         self._producers: list[Producer] = []

@@ -237,6 +237,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         requests: requests made, retries included.
         retries: requests that repeated an earlier one.
         throttled: answers that said "too many requests".
+        silent_for: seconds for which requests have gone without any answer; 0 when none is due.
         seconds: since the producer opened.
         state: `"running"`, `"throttled"`, `"unreachable"`, `"unauthorized"`, `"misconfigured"`, `"closing"`,
             `"closed"` or `"failed"`.
@@ -254,6 +255,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     requests: int = 0
     retries: int = 0
     throttled: int = 0
+    silent_for: float = 0.0
     seconds: float = 0.0
     state: str = "running"
 

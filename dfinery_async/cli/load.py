@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from dfinery_async.cli.exits import CliError, Exit
+from dfinery_async.cli.exits import CliError, Exit, exit_of
 from dfinery_async.cli.interrupts import Interrupts
 from dfinery_async.cli.output import warn
 from dfinery_async.cli.progress import STATES, ProgressView
@@ -26,10 +25,7 @@ _LOOK: Final = 0.1  # seconds between two looks at the producer
 _LAST_WORDS: Final = 1.0  # seconds for requests in the air when a load gives up
 _LINGER: Final = 0.05  # a file has the next event of the same user soon, and fuller requests save quota
 _SHOWN: Final = 10  # bad lines that are named on standard error
-_ENDS: Final = {
-    "unauthorized": (Exit.UNAUTHORIZED, "the API refuses the import token; check DFINERY_IMPORT_TOKEN, or its file"),
-    "misconfigured": (Exit.UNAUTHORIZED, "the API does not know the service id, or is not at this address"),
-}
+_ENDS: Final = {"unauthorized", "misconfigured", "failed"}
 
 
 class LoadResult:
@@ -91,8 +87,6 @@ class Load:
         self._unreadable = 0
         self._refusals: dict[str, int] = {}
         self._failure: CliError | None = None
-        self._answered_at = time.monotonic()
-        self._answers = (0, 0)
 
     async def run(self) -> LoadResult:
         """Load the files; returns when all is settled, or there is no more use in trying."""
@@ -129,7 +123,7 @@ class Load:
                 self._show(stats)
                 if stop.done():
                     return Exit.INTERRUPTED, ""
-                if ended := self._hopeless(stats):
+                if ended := self._hopeless(producer, stats):
                     return ended
         finally:
             stop.cancel()
@@ -141,22 +135,15 @@ class Load:
             raise error
         return None
 
-    def _hopeless(self, stats: Stats) -> tuple[Exit, str] | None:
+    def _hopeless(self, producer: Producer, stats: Stats) -> tuple[Exit, str] | None:
         """Say why there is no use in going on, or `None`."""
         if self._failure is not None:
             return self._failure.code, str(self._failure)
-        if stats.state in _ENDS:
-            return _ENDS[stats.state]
-        now = time.monotonic()
-        answers = (stats.delivered + stats.rejected + stats.throttled, stats.requests)
-        # An attempt that ended without an answer counts as a request, too; enough of them make it "unreachable".
-        news = answers[0] != self._answers[0] or (answers[1] != self._answers[1] and stats.state != "unreachable")
-        # With nothing in the air it is ourselves who wait, for the quota or for the next line.
-        if news or (not stats.in_flight and stats.state != "unreachable"):
-            self._answers, self._answered_at = answers, now
-        if now - self._answered_at < self._give_up_after:
-            return None
-        return Exit.UNREACHABLE, f"no answer from the API within {self._give_up_after:g} s"
+        if stats.state in _ENDS and producer.trouble is not None:
+            return exit_of(producer.trouble), str(producer.trouble)
+        if stats.silent_for >= self._give_up_after:
+            return Exit.UNREACHABLE, f"no answer from the API within {self._give_up_after:g} s: {producer.trouble}"
+        return None
 
     def _result(self, report: Report, ended: tuple[Exit, str] | None) -> LoadResult:
         for text, count in self._refusals.items():

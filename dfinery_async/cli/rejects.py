@@ -13,9 +13,8 @@ import msgspec
 from dfinery_async.cli.exits import CliError, Exit
 from dfinery_async.cli.records import BadLine
 from dfinery_async.cli.texts import plain
-from dfinery_async.errors import ApiError
 from dfinery_async.models import Rejection
-from dfinery_async.values import datetime_text
+from dfinery_async.runtime.rejects import reject_line
 
 __all__ = ["RejectsFile"]
 
@@ -83,22 +82,7 @@ class RejectsFile:
         Raises:
             CliError: the file can't be written.
         """
-        error: dict[str, Any] = {"message": str(rejection.error), "type": type(rejection.error).__name__}
-        if isinstance(rejection.error, ApiError):
-            error |= {"code": rejection.error.code, "status": rejection.error.status}
-        line: dict[str, Any] = {"identity": rejection.identity}
-        if rejection.event is not None:
-            event = rejection.event
-            line |= {
-                "event_name": event.name,
-                "event_datetime": datetime_text(event.datetime, "event_datetime"),
-                "event_properties": event.properties,
-                "event_items": event.items,
-                "event_log_id": event.log_id,
-            }
-        elif rejection.properties is not None:
-            line["user_properties"] = rejection.properties
-        self._write({**line, "error": {**error, "attempts": rejection.attempts}})
+        self._write(reject_line(rejection))
 
     def _write(self, line: dict[str, Any]) -> None:
         try:

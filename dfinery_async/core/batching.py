@@ -19,7 +19,9 @@ def cut_events(identity: bytes, events: Iterable[Event], caps: Caps | None = Non
     for event in events:
         encoded = codec.encode_event(event)
         more_items = len(event.items or ())
-        if group and (len(group) == caps.events or items + more_items > caps.items or size + len(encoded) + 1 > caps.bytes):
+        if group and (
+            len(group) == caps.events or items + more_items > caps.items or size + len(encoded) + 1 > caps.bytes
+        ):
             yield group
             group, items, size = [], 0, codec.events_overhead(identity)
         group.append(encoded)

@@ -95,6 +95,7 @@ class QuotaWindow:
 
     def __init__(self, limit: int, period: float, *, share: float = 1.0, horizon: float = 600.0) -> None:
         self.period = period
+        self.observed = False  # whether a reply has told the period
         self.remaining: int | None = None
         self.reset_at: float | None = None  # monotonic
         self._limit = float(limit)
@@ -120,9 +121,11 @@ class QuotaWindow:
         """Take in what a reply says; the reply has counted its own call."""
         self._roll(now)
         self._spent = max(0, self._spent - 1)
-        if seen.period is not None and seen.period != self.period:
-            self.period = seen.period
-            self._shorten(now)
+        if seen.period is not None:
+            self.observed = True
+            if seen.period != self.period:
+                self.period = seen.period
+                self._shorten(now)
         if seen.reset_in is not None and seen.reset_in > 0:
             reset_at = now + min(seen.reset_in, self.period)
             if self.reset_at is None or self._guessed:
@@ -173,7 +176,7 @@ class QuotaWindow:
         if self.period > self._horizon:
             return None
         if self.remaining is None or self.reset_at is None:
-            return self._share * max(self._limit, 1.0) / self.period
+            return self._share * self._limit / self.period
         left = max(self.reset_at - now, 0.01)
         return max(self.available(), 1.0) / left
 

@@ -9,7 +9,7 @@ from dfinery_async.config import RetryConfig
 from dfinery_async.core.endpoints import Endpoint
 from dfinery_async.core.outcome import Outcome, Verdict
 from dfinery_async.core.retry import backoff
-from dfinery_async.errors import ApiError, ConnectionFailed, RateLimited, UnexpectedResponse
+from dfinery_async.errors import ApiError, ConnectionFailed, UnexpectedResponse
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.tasks import TaskOwner
 
@@ -37,9 +37,9 @@ class Caller:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._retry.total
-        attempts = failures = 0
+        attempts = failures = unexpected = 0
         while True:
-            await self._take_leave(endpoint, deadline)
+            await self._gateway.pacers[endpoint.family].take(deadline)
             outcome = await self._tasks.run(self._gateway.send(endpoint, body), "call")
             attempts += 1
             error = outcome.error
@@ -48,7 +48,8 @@ class Caller:
             if isinstance(error, ApiError | ConnectionFailed | UnexpectedResponse):
                 error.attempts = attempts
             failures = 0 if outcome.verdict is Verdict.THROTTLED else failures + 1
-            delay = self._delay(endpoint, outcome, failures)
+            unexpected += isinstance(error, UnexpectedResponse)
+            delay = None if unexpected >= self._retry.unexpected_attempts else self._delay(endpoint, outcome, failures)
             if delay is None or loop.time() + delay > deadline:
                 raise error
             await asyncio.sleep(delay)
@@ -59,18 +60,4 @@ class Caller:
             return self._gateway.pacers[endpoint.family].hold()
         if outcome.verdict is not Verdict.RETRY:
             return None
-        if isinstance(outcome.error, UnexpectedResponse) and failures >= self._retry.unexpected_attempts:
-            return None
         return backoff(self._retry, failures, self._random.random())
-
-    async def _take_leave(self, endpoint: Endpoint, deadline: float) -> None:
-        """Wait for the quota, unless it is known to stay closed for longer than the call may take."""
-        pacer = self._gateway.pacers[endpoint.family]
-        loop = asyncio.get_running_loop()
-        if loop.time() + pacer.hold() <= deadline:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    return await pacer.take()
-            except TimeoutError:
-                pass
-        raise RateLimited("the quota is used up, as earlier answers said", attempts=0, reset_at=pacer.reset_at())

@@ -79,7 +79,8 @@ class Dispatcher:
         self._probe_at = -math.inf
         self._probe_delay = _FIRST_PROBE
         self._unanswered = 0
-        self._last_error: DfineryError | None = None
+        self._waiting_since: float | None = None
+        self.trouble: DfineryError | None = None
         self.stopped = False
         for family in _FAMILIES:
             gateway.pacers[family].on_credit.append(self.wake)
@@ -99,6 +100,10 @@ class Dispatcher:
         if any(self._lanes.has_ready(family, now) and self._gateway.pacers[family].hold() > 0 for family in _FAMILIES):
             return "throttled"
         return "running"
+
+    def silent_for(self) -> float:
+        """Seconds for which requests have gone without any answer."""
+        return 0.0 if self._waiting_since is None or self.stopped else _now() - self._waiting_since
 
     def wake(self) -> None:
         """Look soon at what can be sent."""
@@ -137,7 +142,7 @@ class Dispatcher:
             return
         now = _now()
         if gone := self._lanes.expired(now):
-            trouble = "" if self._last_error is None else f"; last trouble: {self._last_error}"
+            trouble = "" if self.trouble is None else f"; last trouble: {self.trouble}"
             self._settler.dropped(gone, ConnectionFailed(f"not delivered within delivery_timeout{trouble}"))
         if self._paused is None:
             for family in _FAMILIES:
@@ -167,6 +172,8 @@ class Dispatcher:
         return None
 
     def _launch(self, batch: Batch) -> None:
+        if self._waiting_since is None:
+            self._waiting_since = _now()
         self._in_air.add(batch)
         if self._idle:
             self._idle.pop().set_result(batch)
@@ -227,8 +234,12 @@ class Dispatcher:
 
     def _watch(self, outcome: Outcome, now: float) -> None:
         """Note what answers say of the way to the API as a whole."""
-        self._last_error = outcome.error
-        self._unanswered = self._unanswered + 1 if isinstance(outcome.error, ConnectionFailed) else 0
+        self.trouble = outcome.error
+        if isinstance(outcome.error, ConnectionFailed):
+            self._unanswered += 1
+        else:
+            self._unanswered = 0
+            self._waiting_since = now if self._in_air else None
         if outcome.verdict in _PAUSES:
             if self._paused is None:
                 self._probe_delay = _FIRST_PROBE

@@ -43,14 +43,20 @@ class Gateway:
         import_token: TokenSource | None,
         export_token: TokenSource | None,
         concurrent_exports: int,
+        patience: float,
     ) -> None:
         self.pacers = pacers
         self.last_answer_at: float | None = None
         self._transport = transport
         self.origin = origin
         self.service_id = service_id
-        self._tokens: dict[str, TokenSource | None] = {"import": import_token, "export": export_token}
+        self._tokens: dict[str, TokenSource] = {}
+        if import_token is not None:
+            self.set_token("import", import_token)
+        if export_token is not None:
+            self.set_token("export", export_token)
         self._exports = asyncio.Semaphore(concurrent_exports)
+        self._patience = patience
 
     def set_token(self, kind: Literal["import", "export"], token: TokenSource) -> None:
         """Use another token from the next request on."""
@@ -82,11 +88,16 @@ class Gateway:
     async def open(self, endpoint: Endpoint, body: bytes) -> AsyncGenerator[StreamedReply]:
         """Make one attempt of an export call and give its answer as it arrives.
 
-        Waits for the hourly quota and for one of the places at once (API guide, "Request Limit": five).
+        Waits for one of the places at once (API guide, "Request Limit": five), and for the hourly quota where it
+        opens soon.
+
+        Raises:
+            RateLimited: the quota stays closed for longer than a call may take.
+            ConnectionFailed: no head of an answer came.
         """
         async with self._exports:
             pacer = self.pacers[endpoint.family]
-            await pacer.take()
+            await pacer.take(asyncio.get_running_loop().time() + self._patience)
             answered = False
             try:
                 async with self._transport.stream(self._url(endpoint), self._headers(endpoint), body) as reply:
@@ -120,7 +131,7 @@ class Gateway:
         ]
 
     def _token(self, endpoint: Endpoint) -> Token:
-        source = self._tokens[endpoint.access]
+        source = self._tokens.get(endpoint.access)
         if source is None:
             name = f"{endpoint.access}_token"
             raise ConfigError(f"{name} is not set; give it to the client, or set DFINERY_{name.upper()}")

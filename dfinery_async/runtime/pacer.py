@@ -2,8 +2,8 @@
 
 aiolimiter's bucket cannot be re-rated, wakes the smallest request first, and lets twice its size through at the start.
 So its unit here is *time*: it holds a tenth of a second, leaks one second a second, and a call draws `1/pace` of it;
-a change of pace then shows at the next draw. Draws are leases of about ten milliseconds of calls, all made by one task
-a family, so that a call costs a subtraction and the order of arrival is kept.
+a change of pace then shows at the next draw. Leave is given in leases of about ten milliseconds of calls, which one task
+a family pays for before it gives the next, so that a call costs a subtraction and the order of arrival is kept.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dfinery_async.config import FAMILIES, Family, PacingConfig, RetryConfig
 from dfinery_async.core.quota import QuotaWindow, read_headers
 from dfinery_async.core.reply import Headers
 from dfinery_async.core.retry import backoff
+from dfinery_async.errors import RateLimited
 from dfinery_async.models import Quota
 from dfinery_async.runtime.tasks import TaskOwner
 
@@ -28,6 +29,8 @@ __all__ = ["Pacer", "make_pacers"]
 
 _BUCKET = 0.1
 _LEASE = 0.01
+_LEAST_PATIENCE = 1.0  # leave takes a few turns of the loop even where the quota is wide open
+_LONGEST_JITTER = 1.0
 _MINUTE, _HOUR = 60.0, 3600.0
 
 
@@ -82,19 +85,30 @@ class Pacer:
             return False
         return True
 
-    async def take(self) -> None:
-        """Wait for leave for one call."""
+    async def take(self, deadline: float) -> None:
+        """Wait for leave for one call.
+
+        Args:
+            deadline: monotonic time until which it is worth waiting.
+
+        Raises:
+            RateLimited: the quota is known to stay closed for longer, or there was no leave in time.
+        """
         if not self._waiters and self._take():
             return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        self._draw()
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self._give_back()
-            raise
+        if _now() + self.hold() <= deadline:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            self._draw()
+            try:
+                async with asyncio.timeout_at(max(deadline, _now() + _LEAST_PATIENCE)):
+                    return await waiter
+            except (TimeoutError, asyncio.CancelledError) as error:
+                if waiter.done() and not waiter.cancelled():
+                    self._give_back()
+                if isinstance(error, asyncio.CancelledError):
+                    raise
+        raise RateLimited("the quota is used up, as earlier answers said", attempts=0, reset_at=self.reset_at())
 
     def hold(self) -> float:
         """Return the seconds until the next call may be made as far as the window is concerned."""
@@ -109,7 +123,7 @@ class Pacer:
         """Return what is known."""
         return Quota(
             family=family,
-            limit_period=self.window.period,
+            limit_period=self.window.period if self.window.observed else None,
             remaining=self.window.remaining,
             reset_at=self.reset_at(),
             pace=self.window.pace(_now()),
@@ -160,33 +174,40 @@ class Pacer:
             self._drawing = self._tasks.start(self._run(), "pacer")
 
     async def _run(self) -> None:
-        """Draw leases as long as somebody waits for one."""
+        """Give leases as long as somebody waits for one."""
         bucket = AsyncLimiter(_BUCKET, _BUCKET)
         while True:
             if not (self._wanted or self._waiters):
                 self._demand.clear()
                 await self._demand.wait()
             elif (wait := self.hold()) > 0:
-                await self._sleep(wait)
-            elif calls := await self._lease(bucket):
-                self._credits = calls
-                self._hand_out()
+                # All who wait for one reset must not come back as one.
+                await self._sleep(wait + self._random.random() * min(_LONGEST_JITTER, wait / 20))
+            else:
+                calls = self._credits = self._lease()
                 self._wanted = False
+                self._hand_out()
                 if self._credits:
                     for wake in tuple(self.on_credit):
                         wake()
+                await self._pay(bucket, calls)
 
-    async def _lease(self, bucket: AsyncLimiter) -> int:
-        """Pay for a few calls at the pace of now, and return their number."""
+    def _lease(self) -> int:
+        """How many calls may go at once: about ten milliseconds of them, or as many as wait where nothing is spread."""
         pace = self.window.pace(_now())
         if pace is None:
-            return max(1, len(self._waiters))
-        calls = max(1, int(pace * _LEASE))
-        price = calls / pace
-        while price > 0 and self.window.wait(_now()) <= 0:
-            await bucket.acquire(min(price, _BUCKET))
-            price -= _BUCKET
-        return calls if price <= 0 and self.window.wait(_now()) <= 0 else 0
+            return int(max(1, min(len(self._waiters), self.window.available())))
+        return max(1, int(pace * _LEASE))
+
+    async def _pay(self, bucket: AsyncLimiter, calls: float) -> None:
+        """Let the time pass that a lease is worth. It is paid in small pieces, each at the pace of its moment."""
+        while (pace := self.window.pace(_now())) is not None and self.hold() <= 0:
+            price = calls / pace
+            if price <= _BUCKET:
+                await bucket.acquire(price)
+                return
+            await bucket.acquire(_BUCKET)
+            calls -= _BUCKET * pace
 
     def _hand_out(self) -> None:
         while self._credits and self._waiters:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import warnings
-from collections import deque
 from collections.abc import Iterable, Mapping
 from random import Random
 from time import time
@@ -18,11 +17,12 @@ from dfinery_async.core.books import Books, Fate
 from dfinery_async.core.lanes import Caps, Lanes
 from dfinery_async.core.work import Batch, Work
 from dfinery_async.errors import ClientClosed, DfineryError, InvalidInputError, QueueFull
-from dfinery_async.models import Delivery, Event, Identity, Rejection, Report, Stats
+from dfinery_async.models import Delivery, Event, Identity, Report, Stats
 from dfinery_async.runtime.dispatcher import Dispatcher
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.receipts import Receipt
 from dfinery_async.runtime.rejects import OnRejected, Rejects
+from dfinery_async.runtime.room import Room
 from dfinery_async.runtime.tasks import TaskOwner
 from dfinery_async.values import check_properties, moment_text
 
@@ -54,6 +54,7 @@ class Producer:
         self._report: Report | None = None  # first, as `__del__` asks for it whatever happens below
         self._config = config
         self._books = Books()
+        self._room = Room(config, self._books, self._enter)
         self._lanes = Lanes(Caps(bytes=config.max_batch_bytes), linger=config.linger, timeout=config.delivery_timeout)
         self._dispatcher = Dispatcher(
             gateway,
@@ -67,7 +68,6 @@ class Producer:
         )
         self._tasks = tasks
         self._rejects = None if on_rejected is None else Rejects(on_rejected, tasks)
-        self._waiting: deque[tuple[asyncio.Future[None], bytes, Receipt]] = deque()
         self._flushes: list[asyncio.Future[None]] = []
         self._closing: asyncio.Task[Report] | None = None
         self._failure: DfineryError | None = None
@@ -122,12 +122,12 @@ class Producer:
         """
         key, receipt = self._event(identity, event)
         self._check_open()
-        if self._has_room(receipt):
+        if self._room.has(receipt):
             self._enter(key, receipt)
         elif self._config.on_full == "drop_newest":
             self._drop_newest(receipt)
         else:
-            raise self._queue_full()
+            raise self._room.full()
         return receipt
 
     async def identify(self, identity: Identity | str) -> Receipt:
@@ -196,6 +196,11 @@ class Producer:
         return self._report or self._make_report()
 
     @property
+    def trouble(self) -> DfineryError | None:
+        """The error of the last attempt, `None` when it went well or there was none yet."""
+        return self._dispatcher.trouble
+
+    @property
     def closed(self) -> bool:
         """Whether it has ended."""
         return self._report is not None
@@ -217,9 +222,8 @@ class Producer:
 
     def rejected(self, batch: Batch, error: DfineryError) -> None:
         """Enter a work that the API refused."""
-        for work in batch.works:
-            if self._rejects is not None:
-                self._rejects.put(_rejection(batch, work, error))
+        if self._rejects is not None:
+            self._rejects.put(batch, error)
         self._settle(batch.works, "rejected", error)
 
     def dropped(self, works: Iterable[Work], error: DfineryError) -> None:
@@ -244,7 +248,7 @@ class Producer:
                 work.resolve(outcome)
         if ended:
             self._wake_flushes()
-        self._grant()
+        self._room.grant()
 
     def _event(self, identity: Identity | str, event: Event | str) -> tuple[bytes, Receipt]:
         """Encode an event: from here on it is bytes, and nothing that its caller does changes it."""
@@ -256,7 +260,7 @@ class Producer:
 
     async def _offer(self, key: bytes, receipt: Receipt) -> Receipt:
         self._check_open()
-        if self._has_room(receipt):
+        if self._room.has(receipt):
             self._enter(key, receipt)
             self._since_yield += 1
             if self._since_yield >= _YIELD_EVERY:  # after it was entered, so that nobody who comes later overtakes
@@ -265,59 +269,24 @@ class Producer:
         elif self._config.on_full == "drop_newest":
             self._drop_newest(receipt)
         elif self._config.on_full == "raise":
-            raise self._queue_full()
+            raise self._room.full()
         else:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append((waiter, key, receipt))
             self._release()  # what lingers would wait for events that have no room to come in
-            await waiter
+            await self._room.wait(key, receipt)
         return receipt
-
-    def _has_room(self, receipt: Receipt) -> bool:
-        books, config = self._books, self._config
-        return not self._waiting and (
-            books.pending == 0
-            or (
-                books.pending < config.max_pending_events
-                and books.pending_bytes + receipt.size <= config.max_pending_bytes
-            )
-        )
 
     def _enter(self, key: bytes, receipt: Receipt) -> None:
         self._books.accept(receipt)
         self._lanes.add(key, receipt, receipt.accepted_at)
         self._dispatcher.wake()
 
-    def _grant(self) -> None:
-        """Let those in who wait for room, in the order in which they came.
-
-        The work is entered here and not by its waiting caller, so that nobody can come in between.
-        """
-        waiting, self._waiting = self._waiting, deque()
-        while waiting:
-            waiter, key, receipt = waiting[0]
-            if not waiter.done():
-                if not self._has_room(receipt):
-                    break
-                receipt.accepted_at = _now()
-                self._enter(key, receipt)
-                waiter.set_result(None)
-            waiting.popleft()
-        self._waiting = waiting
-
     def _drop_newest(self, receipt: Receipt) -> None:
         self._books.accept(receipt)
         self._books.settle(receipt, "dropped")
-        receipt.resolve(self._queue_full())
+        receipt.resolve(self._room.full())
         if _now() - self._warned_at >= _WARN_EVERY:
             self._warned_at = _now()
             _log.warning("the queue is full: new events are dropped, %d so far", self._books.fates["dropped"])
-
-    def _queue_full(self) -> QueueFull:
-        return QueueFull(
-            f"{self._books.pending} units and {self._books.pending_bytes} bytes are pending; "
-            "raise max_pending_events or max_pending_bytes, or hand over more slowly"
-        )
 
     def _check_open(self) -> None:
         if self._report is not None or self._closing is not None:
@@ -328,12 +297,12 @@ class Producer:
         self._dispatcher.wake()
 
     def _refuse_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, deque()
-        for waiter, _, _ in waiting:
-            if not waiter.done():
-                refusal = ClientClosed("the producer was closed before there was room for this")
-                refusal.__cause__ = self._failure
-                waiter.set_exception(refusal)
+        def refusal() -> ClientClosed:
+            error = ClientClosed("the producer was closed before there was room for this")
+            error.__cause__ = self._failure
+            return error
+
+        self._room.refuse(refusal)
 
     async def _close(self, timeout: float | None) -> Report:
         deadline = None if timeout is None else _now() + timeout
@@ -389,21 +358,10 @@ class Producer:
             "requests": books.requests,
             "retries": books.retries,
             "throttled": books.throttled,
+            "silent_for": self._dispatcher.silent_for(),
             "seconds": _now() - self._opened_at,
             "state": state,
         }
-
-
-def _rejection(batch: Batch, work: Work, error: DfineryError) -> Rejection:
-    identity = codec.decode_identity(batch.key)
-    common: dict[str, Any] = {"identity": identity, "error": error, "attempts": batch.attempts}
-    match work.family:
-        case "events":
-            return Rejection(kind="event", event=codec.decode_event(work.payload), **common)
-        case "profiles":
-            return Rejection(kind="profile", properties=work.payload, **common)
-        case _:
-            return Rejection(kind="identity", **common)
 
 
 def _now() -> float:

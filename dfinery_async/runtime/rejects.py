@@ -14,11 +14,12 @@ from typing import Any, TypeAlias
 import msgspec
 
 from dfinery_async.core import codec
-from dfinery_async.errors import ConfigError
+from dfinery_async.core.work import Batch, Work
+from dfinery_async.errors import ApiError, ConfigError, DfineryError
 from dfinery_async.models import Rejection
 from dfinery_async.runtime.tasks import TaskOwner
 
-__all__ = ["OnRejected", "Rejects"]
+__all__ = ["OnRejected", "Rejects", "reject_line"]
 
 OnRejected: TypeAlias = "Callable[[Rejection], Awaitable[Any] | None] | str | os.PathLike[str]"
 """What to do with a rejection: a function, sync or async, or the path of a JSON Lines file to add to."""
@@ -36,9 +37,9 @@ class Rejects:
         self._running: asyncio.Task[None] | None = None
         self._complained = False
 
-    def put(self, rejection: Rejection) -> None:
-        """Hand over one rejection soon."""
-        self._queue.append(rejection)
+    def put(self, batch: Batch, error: DfineryError) -> None:
+        """Hand over soon what a refused request carried."""
+        self._queue.extend(_rejection(batch, work, error) for work in batch.works)
         if self._running is None:
             self._running = self._tasks.start(self._run(), "rejects")
 
@@ -75,17 +76,34 @@ def _file_writer(path: Path) -> Callable[[Rejection], None]:
 
     def write(rejection: Rejection) -> None:
         with path.open("ab") as file:
-            file.write(_line(rejection))
+            file.write(msgspec.json.encode(reject_line(rejection)) + b"\n")
 
     return write
 
 
-def _line(rejection: Rejection) -> bytes:
-    """One line in the form that `dfinery load` reads, with the error beside, which it ignores."""
-    line: dict[str, Any] = {"identity": msgspec.Raw(codec.encode_identity(rejection.identity))}
+def reject_line(rejection: Rejection) -> dict[str, Any]:
+    """Return a rejection in the form that `dfinery load` reads, with the error beside, which it ignores."""
+    line: dict[str, Any] = {"identity": rejection.identity}
     if rejection.event is not None:
         line |= msgspec.json.decode(codec.encode_event(rejection.event), type=dict[str, msgspec.Raw])
     elif rejection.properties is not None:
         line["user_properties"] = rejection.properties
-    line["error"] = str(rejection.error)
-    return msgspec.json.encode(line) + b"\n"
+    error: dict[str, Any] = {"message": str(rejection.error), "type": type(rejection.error).__name__}
+    if isinstance(rejection.error, ApiError):
+        error |= {"code": rejection.error.code, "status": rejection.error.status}
+    return {**line, "error": {**error, "attempts": rejection.attempts}}
+
+
+def _rejection(batch: Batch, work: Work, error: DfineryError) -> Rejection:
+    common: dict[str, Any] = {
+        "identity": codec.decode_identity(batch.key),
+        "error": error,
+        "attempts": batch.attempts,
+    }
+    match work.family:
+        case "events":
+            return Rejection(kind="event", event=codec.decode_event(work.payload), **common)
+        case "profiles":
+            return Rejection(kind="profile", properties=work.payload, **common)
+        case _:
+            return Rejection(kind="identity", **common)

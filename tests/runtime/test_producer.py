@@ -609,7 +609,7 @@ def test_rejects_go_to_a_private_file_in_the_form_that_load_reads(tmp_path: Path
     ]
     assert by_user["u"]["event_properties"] == {"n": 7}
     assert by_user["v"]["user_properties"] == {"df_gender": "Female"}
-    assert "VALIDATION_FAILURE" in by_user["w"]["error"]
+    assert by_user["w"]["error"]["type"] == "ValidationFailure"
 
 
 def test_a_file_for_rejects_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:

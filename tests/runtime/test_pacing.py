@@ -1,0 +1,160 @@
+"""Pacing by the quota, in virtual time, against an API with fixed windows of unknown phase."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from far_end import Call, FarEnd, client_of, failed, ok, virtually
+
+from dfinery_async import PacingConfig, RateLimited
+
+
+class Windows:
+    """A quota of `limit` calls in clock-aligned windows, told in the headers of every answer."""
+
+    def __init__(self, limit: int, period: float = 60.0, *, phase: float = 0.0, status: int = 429) -> None:
+        self.limit = limit
+        self.period = period
+        self.phase = phase
+        self.status = status
+        self.used: Counter[int] = Counter()
+        self.refused: Counter[int] = Counter()
+
+    def __call__(self, call: Call) -> Any:
+        now = asyncio.get_running_loop().time() + self.phase
+        window = int(now // self.period)
+        left = (window + 1) * self.period - now
+        refused = self.used[window] >= self.limit
+        (self.refused if refused else self.used)[window] += 1
+        headers = {
+            "x-ratelimit-limit": f"{int(self.period)}s",
+            "x-ratelimit-remaining": str(self.limit - self.used[window]),
+            "x-ratelimit-reset": str(int((time.time() + left) * 1000)),
+        }
+        return failed(40401, self.status, "TOO_MANY_REQUEST", **headers) if refused else ok(**headers)
+
+
+@pytest.mark.parametrize("status", [200, 429])
+@pytest.mark.parametrize("phase", [0.0, 17.0, 44.0])
+def test_all_of_the_quota_is_used_and_none_exceeded(phase: float, status: int) -> None:
+    """The service allows far less than the documented default; the headers say so."""
+
+    async def scenario() -> None:
+        windows = Windows(600, phase=phase, status=status)
+        far_end = FarEnd(windows)
+        async with client_of(far_end) as client:
+            producer = client.producer(max_pending_events=1000)
+            feeder = asyncio.create_task(feed(producer))
+            await asyncio.sleep(300)
+            feeder.cancel()
+            await producer.aclose(timeout=0)
+        assert sum(windows.refused.values()) <= 64  # at most those in the air before the first answer
+        whole = [windows.used[window] for window in range(1, 4)]
+        assert sum(whole) >= 0.97 * 600 * len(whole)
+
+    async def feed(producer: Any) -> None:
+        number = 0
+        while True:
+            await producer.track(f"u{number}", "e")
+            number += 1
+
+    virtually(scenario())
+
+
+def test_the_documented_quota_holds_where_no_header_says_more() -> None:
+    async def scenario() -> None:
+        far_end = FarEnd(latency=0.01)
+        async with client_of(far_end, pacing=PacingConfig(events=600)) as client, client.producer() as producer:
+            for number in range(300):
+                await producer.track(f"u{number}", "e")
+            await producer.flush()
+        assert 28 <= far_end.calls[-1].at <= 31
+
+    virtually(scenario())
+
+
+def test_one_familys_limit_never_delays_another() -> None:
+    async def scenario() -> None:
+        far_end = FarEnd(lambda call: failed(40401, 429) if call.path.endswith("user-profile") else None)
+        async with client_of(far_end) as client:
+            producer = client.producer()
+            await producer.set_profile("p", {"a": 1})
+            await asyncio.sleep(5)
+            receipts = [await producer.track(f"u{number}", "e") for number in range(100)]
+            before = asyncio.get_running_loop().time()
+            for receipt in receipts:
+                await receipt
+            assert asyncio.get_running_loop().time() - before < 1
+            await producer.aclose(timeout=0)
+
+    virtually(scenario())
+
+
+def test_a_direct_call_waits_for_a_near_reset_and_not_for_a_far_one() -> None:
+    async def scenario() -> None:
+        near, far = Windows(1, period=20.0), Windows(1, period=3600.0)
+        far_end = FarEnd(lambda call: (near if call.events else far)(call))
+        async with client_of(far_end) as client:
+            await client.send_events("u", "first")
+            await client.send_events("u", "second")
+            assert 19.9 <= far_end.calls[-1].at <= 22
+            await client.upsert_identity("u")
+            with pytest.raises(RateLimited) as caught:
+                await client.upsert_identity("u")
+            assert caught.value.reset_at is not None
+            assert 3400 < caught.value.reset_at.timestamp() - time.time() < 3700
+            assert asyncio.get_running_loop().time() < 60
+
+    virtually(scenario())
+
+
+def test_the_quota_shows_what_is_known() -> None:
+    async def scenario() -> None:
+        far_end = FarEnd(Windows(500, period=60.0))
+        async with client_of(far_end) as client:
+            before = client.quota("events")
+            assert (before.limit_period, before.remaining, before.reset_at) == (None, None, None)
+            assert before.pace == pytest.approx(1_000_000 / 60)
+            await client.send_events("u", "e")
+            after = client.quota("events")
+            assert (after.family, after.limit_period, after.remaining) == ("events", 60.0, 499)
+            assert after.pace == pytest.approx(499 / 60, rel=0.1)
+            assert after.reset_at is not None
+            assert after.reset_at.tzinfo is not None
+            assert client.quota("exports").pace is None
+
+    virtually(scenario())
+
+
+def test_a_share_of_the_quota_is_kept() -> None:
+    async def scenario() -> None:
+        windows = Windows(600)
+        far_end = FarEnd(windows)
+        async with client_of(far_end, pacing=PacingConfig(share=0.5)) as client:
+            producer = client.producer()
+            for number in range(1000):
+                await producer.track(f"u{number}", "e")
+            await asyncio.sleep(119)
+            await producer.aclose(timeout=0)
+        assert windows.used[0] <= 320
+
+    virtually(scenario())
+
+
+def test_a_cancelled_wait_passes_its_leave_on() -> None:
+    async def scenario() -> None:
+        far_end = FarEnd(latency=0.001)
+        async with client_of(far_end, pacing=PacingConfig(identities=60)) as client:
+            calls = [asyncio.create_task(client.upsert_identity(f"u{number}")) for number in range(10)]
+            await asyncio.sleep(2.5)
+            for call in calls[::2]:
+                call.cancel()
+            done = await asyncio.gather(*calls, return_exceptions=True)
+            assert [outcome for outcome in done[1::2] if outcome is not None] == []
+            assert far_end.calls[-1].at < 10
+
+    virtually(scenario())
