@@ -25,7 +25,7 @@ Settings come from DFINERY_SERVICE_ID, DFINERY_IMPORT_TOKEN, DFINERY_EXPORT_TOKE
 from the environment or from files, never as arguments, where others could read them.
 """
 
-app = App(name="dfinery", version=f"dfinery-async {__version__}", help=_HELP, help_format="plaintext")
+app: App = App(name="dfinery", version=f"dfinery-async {__version__}", help=_HELP, help_format="plaintext")
 app.command(demo)
 app.command(load_command.app)
 app.command(export_command.app)

@@ -72,7 +72,7 @@ def _several(text: str) -> Parameter:
     return Parameter(negative="", consume_multiple=False, help=f"{text}; may be repeated.")
 
 
-app = App(name="export", help="Export events or user profiles to a file or standard output.")
+app: App = App(name="export", help="Export events or user profiles to a file or standard output.")
 
 
 @app.command(help=_EVENTS_HELP)

@@ -24,7 +24,7 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
         self.first: signal.Signals | None = None
         self._waiting: list[tuple[int, asyncio.Event]] = []
         self._before: dict[signal.Signals, Any] = {}

@@ -101,7 +101,7 @@ _Files: TypeAlias = Annotated[
 ]
 _DEFAULTS = LoadOptions()
 
-app = App(name="load", help="Load events, user properties or identities from files.")
+app: App = App(name="load", help="Load events, user properties or identities from files.")
 
 
 @app.command(help=_EVENTS_HELP)

@@ -58,15 +58,15 @@ class Source:
     """
 
     def __init__(self, path: str, kind: Kind, form: Format | None) -> None:
-        self.name = "standard input" if path == "-" else plain(path)
+        self.name: str = "standard input" if path == "-" else plain(path)
         self._kind: Kind = kind
         self._form: Format = form or self._form_of(path)
         self._descriptor = self._open(path)
         try:
             status = os.fstat(self._descriptor)
-            self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
-            self.done = 0
-            self.inode = (status.st_dev, status.st_ino)
+            self.size: int | None = status.st_size if stat.S_ISREG(status.st_mode) else None
+            self.done: int = 0
+            self.inode: tuple[int, int] = (status.st_dev, status.st_ino)
             if self.size is not None or stat.S_ISDIR(status.st_mode):
                 self._look()
         except BaseException:

@@ -16,9 +16,9 @@ class Books:
     """Counts of works by fate, and of those that each flush waits for."""
 
     def __init__(self) -> None:
-        self.accepted = 0
-        self.pending = 0
-        self.pending_bytes = 0
+        self.accepted: int = 0
+        self.pending: int = 0
+        self.pending_bytes: int = 0
         self.fates: dict[Fate, int] = {"delivered": 0, "rejected": 0, "dropped": 0, "spooled": 0}
         self.requests = 0
         self.retries = 0

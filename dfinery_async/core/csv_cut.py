@@ -18,7 +18,7 @@ MAX_RECORD = 16 * 1024 * 1024
 
 # From an opening quote to the closing one, or to the end of the data. `","` stays inside, since nothing between two
 # quoted cells can end a record: rows in which every cell is quoted then cost one match instead of one for each cell.
-_QUOTED = re.compile(rb'"(?<=[,\n]")[^"]*+(?:"(?:"|,")[^"]*+)*+("?)')
+_QUOTED = re.compile(rb'"(?<=[,\n]")[^"]*+(?>(?:"(?:"|,")[^"]*+)*)("?)')
 
 _IN_CELL = b',"'  # what the next slice has to be read after, when the last one ended inside a quoted cell,
 _AFTER_QUOTE = b',""'  # or after a quote that may be the first of two

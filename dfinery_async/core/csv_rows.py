@@ -24,10 +24,10 @@ _TAIL = 4096  # bytes at the end among which a failure of the API's is looked fo
 
 # A header's end. The newline before it stands for the start of the file.
 _FIRST_RECORD = re.compile(
-    rb'\n(?:[^"\n]++|"(?<=[,\n]")[^"]*+(?:"(?:"|,")[^"]*+)*+"|"(?<![,\n]"))*+\n',
+    rb'\n(?>(?:[^"\n]++|"(?<=[,\n]")[^"]*+(?>(?:"(?:"|,")[^"]*+)*)"|"(?<![,\n]"))*)\n',
 )
 _LINES = re.compile("[^\n]*\n|[^\n]+")
-_FIELD = re.compile(r'(?:"([^"]*+(?:""[^"]*+)*+)"|([^",\r\n][^,\r\n]*+|))(,|\r*\n|\r*\Z)')
+_FIELD = re.compile(r'(?:"([^"]*+(?>(?:""[^"]*+)*))"|([^",\r\n][^,\r\n]*+|))(,|\r*\n|\r*\Z)')
 _FAILURE = re.compile(rb'\{\s*"(?:result|message)"')
 _FAILURE_LINE = re.compile(rb'^\s*\{|"(?:result|message)"\s*:', re.MULTILINE)
 
@@ -80,11 +80,16 @@ class _Body:
     """
 
     def __init__(self, width: int, *, max_record: int = MAX_RECORD) -> None:
-        self.rows: int = 0
+        self._rows = 0
         self._width = width
         self._cutter = RecordCutter(max_record)
         self._last_block = b""
         self._tail = b""
+
+    @property
+    def rows(self) -> int:
+        """How many rows came so far."""
+        return self._rows
 
     def _cut(self, data: bytes) -> bytes:
         block = self._cutter.feed(data)
@@ -100,9 +105,9 @@ class _Body:
         if message is not None:
             raise ExportInterrupted(message)
         if self._cutter.in_cell:
-            raise ExportInterrupted(f"the answer broke off in row {self.rows + 1}, inside a quoted cell")
+            raise ExportInterrupted(f"the answer broke off in row {self._rows + 1}, inside a quoted cell")
         if rest and not complete:
-            raise ExportInterrupted(f"the answer broke off in row {self.rows + 1}")
+            raise ExportInterrupted(f"the answer broke off in row {self._rows + 1}")
         return rest
 
     def _read(self, block: bytes, before: int) -> list[list[str]]:
@@ -156,8 +161,8 @@ class CsvRows(_Body):
         for start in range(0, len(data), _SLICE):
             block = self._cut(data[start : start + _SLICE])
             if block:
-                rows += self._read(block, self.rows + len(rows))
-        self.rows += len(rows)
+                rows += self._read(block, self._rows + len(rows))
+        self._rows += len(rows)
         return rows
 
     def finish(self, *, complete: bool = True) -> list[list[str]]:
@@ -173,8 +178,8 @@ class CsvRows(_Body):
             ExportError: as for `feed`.
         """
         rest = self._rest(complete=complete)
-        rows = self._read(rest, self.rows) if rest else []
-        self.rows += len(rows)
+        rows = self._read(rest, self._rows) if rest else []
+        self._rows += len(rows)
         return rows
 
 
@@ -203,7 +208,7 @@ class CsvCopy(_Body):
         block = self._cut(data)
         if block:
             self._rows_before_block = before
-            self.rows = self._cutter.records
+            self._rows = self._cutter.records
         return block
 
     def finish(self, *, complete: bool = True) -> bytes:
@@ -214,7 +219,7 @@ class CsvCopy(_Body):
         rest = self._rest(complete=complete)
         last = self._last_block + rest
         if last:
-            self.rows = self._rows_before_block + len(self._read(last, self._rows_before_block))
+            self._rows = self._rows_before_block + len(self._read(last, self._rows_before_block))
         return rest
 
 

@@ -94,8 +94,8 @@ class QuotaWindow:
     """
 
     def __init__(self, limit: int, period: float, *, share: float = 1.0, horizon: float = 600.0) -> None:
-        self.period = period
-        self.observed = False  # whether a reply has told the period
+        self.period: float = period
+        self.observed: bool = False  # whether a reply has told the period
         self.remaining: int | None = None
         self.reset_at: float | None = None  # monotonic
         self._limit = float(limit)

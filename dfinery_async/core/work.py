@@ -34,13 +34,13 @@ class Work:
         self, family: Family, payload: Any, *, size: int, items: int = 0, moment: str = "", accepted_at: float = 0.0
     ) -> None:
         self.family: Family = family
-        self.payload = payload
-        self.size = size
-        self.items = items
-        self.moment = moment
-        self.accepted_at = accepted_at
-        self.epoch = 0
-        self.settled = False
+        self.payload: Any = payload
+        self.size: int = size
+        self.items: int = items
+        self.moment: str = moment
+        self.accepted_at: float = accepted_at
+        self.epoch: int = 0
+        self.settled: bool = False
 
 
 class Batch:
@@ -56,10 +56,10 @@ class Batch:
     __slots__ = ("attempts", "failures", "key", "works")
 
     def __init__(self, key: bytes, works: Sequence[Work], attempts: int = 0) -> None:
-        self.key = key
-        self.works = works
-        self.attempts = attempts
-        self.failures = 0
+        self.key: bytes = key
+        self.works: Sequence[Work] = works
+        self.attempts: int = attempts
+        self.failures: int = 0
 
     @property
     def endpoint(self) -> Endpoint:

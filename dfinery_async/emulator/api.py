@@ -89,7 +89,7 @@ class Api:
         self.settings = settings
         self.import_tokens: set[str] = set()
         self.export_tokens: set[str] = set()
-        self.limiter = Limiter()
+        self.limiter: Limiter = Limiter()
         self._store = store
         self._board = board
         self._registry = Registry(settings.taxonomy)

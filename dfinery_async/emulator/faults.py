@@ -191,7 +191,7 @@ class FaultHandle:
 
     def __init__(self, fault: Fault, board: FaultBoard) -> None:
         self.fault = fault
-        self.hits = 0
+        self.hits: int = 0
         self._fitting = 0
         self._board = board
 

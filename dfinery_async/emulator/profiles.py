@@ -53,8 +53,8 @@ class Person:
     __slots__ = ("_merged_into", "born", "identities", "keys", "properties", "unified_id")
 
     def __init__(self, unified_id: str, born: int) -> None:
-        self.unified_id = unified_id
-        self.born = born
+        self.unified_id: str = unified_id
+        self.born: int = born
         self.identities: dict[str, str] = {}
         self.keys: set[tuple[str, str]] = set()
         self.properties: dict[str, tuple[int, Any]] = {}

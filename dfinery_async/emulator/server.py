@@ -57,9 +57,9 @@ class Emulator:
     """
 
     def __init__(self, *, settings: Settings | None = None, **switches: Any) -> None:
-        self.settings = replace(settings or Settings(), **switches)
-        self.import_token = self.settings.import_token or f"import-{secrets.token_urlsafe(18)}"
-        self.export_token = self.settings.export_token or f"export-{secrets.token_urlsafe(18)}"
+        self.settings: Settings = replace(settings or Settings(), **switches)
+        self.import_token: str = self.settings.import_token or f"import-{secrets.token_urlsafe(18)}"
+        self.export_token: str = self.settings.export_token or f"export-{secrets.token_urlsafe(18)}"
         self._store = Store(self.settings.seed)
         self._board = FaultBoard(self.settings.seed)
         self._api = Api(self.settings, self._store, self._board)

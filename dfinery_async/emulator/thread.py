@@ -34,10 +34,10 @@ class ServerThread:
         self._stop = asyncio.Event()
         self._stop_wanted = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.started = _running_future()
-        self.finished = _running_future()
+        self.started: Future[None] = _running_future()
+        self.finished: Future[None] = _running_future()
         # A daemon: a forgotten emulator does not keep the interpreter from ending.
-        self.thread = threading.Thread(target=self._main, name="dfinery-emulator", daemon=True)
+        self.thread: threading.Thread = threading.Thread(target=self._main, name="dfinery-emulator", daemon=True)
         self.thread.start()
 
     def signal_stop(self) -> None:

@@ -81,7 +81,7 @@ class Dispatcher:
         self._unanswered = 0
         self._waiting_since: float | None = None
         self.trouble: DfineryError | None = None
-        self.stopped = False
+        self.stopped: bool = False
         for family in _FAMILIES:
             gateway.pacers[family].on_credit.append(self.wake)
 

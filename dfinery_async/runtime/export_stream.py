@@ -84,8 +84,8 @@ class ExportStream:
     """
 
     def __init__(self, source: ExportSource, endpoint: Endpoint, body: bytes, tasks: TaskOwner) -> None:
-        self.status = 0
-        self.complete = False
+        self.status: int = 0
+        self.complete: bool = False
         self._chunks: list[bytes] = []
         self._size = 0
         self._ended = False

@@ -25,6 +25,8 @@ __all__ = ["Gateway"]
 _USER_AGENT = f"dfinery-async/{__version__} Python/{platform.python_version()}"
 """The console's log of export calls shows it (user guide, "HTTP API (Export)")."""
 
+_TOO_MANY_REQUESTS = 429
+
 
 class Gateway:
     """The API's address with the tokens it takes.
@@ -78,9 +80,10 @@ class Gateway:
             pacer.unanswered()
             raise
         self.last_answer_at = asyncio.get_running_loop().time()
-        pacer.observe(reply.headers)
         outcome = classify(reply.status, reply.body)
-        if outcome.verdict is Verdict.THROTTLED:
+        throttled = outcome.verdict is Verdict.THROTTLED
+        pacer.observe(reply.headers, throttled=throttled)
+        if throttled:
             self.note_throttled(endpoint.family, outcome.error)
         return outcome
 
@@ -102,7 +105,7 @@ class Gateway:
             try:
                 async with self._transport.stream(self._url(endpoint), self._headers(endpoint), body) as reply:
                     answered = True
-                    pacer.observe(reply.headers)
+                    pacer.observe(reply.headers, throttled=reply.status == _TOO_MANY_REQUESTS)
                     yield reply
             finally:
                 if not answered:

@@ -2,8 +2,8 @@
 
 aiolimiter's bucket cannot be re-rated, wakes the smallest request first, and lets twice its size through at the start.
 So its unit here is *time*: it holds a tenth of a second, leaks one second a second, and a call draws `1/pace` of it;
-a change of pace then shows at the next draw. Leave is given in leases of about ten milliseconds of calls, which one task
-a family pays for before it gives the next, so that a call costs a subtraction and the order of arrival is kept.
+a change of pace then shows at the next draw. Leave is given in leases of about ten milliseconds of calls, which one
+task a family pays for before it gives the next: a call costs a subtraction, and the order of arrival is kept.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Pacer:
             RateLimited: the quota is known to stay closed for longer, or there was no leave in time.
         """
         if not self._waiters and self._take():
-            return
+            return None
         if _now() + self.hold() <= deadline:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
@@ -129,10 +129,11 @@ class Pacer:
             pace=self.window.pace(_now()),
         )
 
-    def observe(self, headers: Headers) -> None:
-        """Take in the quota headers of a reply."""
+    def observe(self, headers: Headers, *, throttled: bool) -> None:
+        """Take in the quota headers of a reply, and whether it said "too many requests"."""
         self.window.observe(read_headers(headers, time()), _now())
-        self._throttles = 0
+        if not throttled:
+            self._throttles = 0
         self._recheck()
 
     def throttled(self) -> float:

@@ -16,7 +16,7 @@ from dfinery_async.core import codec
 from dfinery_async.core.books import Books, Fate
 from dfinery_async.core.lanes import Caps, Lanes
 from dfinery_async.core.work import Batch, Work
-from dfinery_async.errors import ClientClosed, DfineryError, InvalidInputError, QueueFull
+from dfinery_async.errors import ClientClosed, DfineryError, InvalidInputError
 from dfinery_async.models import Delivery, Event, Identity, Report, Stats
 from dfinery_async.runtime.dispatcher import Dispatcher
 from dfinery_async.runtime.gateway import Gateway

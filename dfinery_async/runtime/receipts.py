@@ -37,7 +37,7 @@ class Receipt(Work):
     def resolve(self, outcome: Delivery | DfineryError) -> None:
         """Enter the outcome, and wake whoever waits for it. Called by the producer."""
         self._outcome = outcome
-        self.payload = None  # what was sent is not needed any more, however long the receipt is kept
+        self.payload: Any = None  # what was sent is not needed any more, however long the receipt is kept
         waiters, self._waiters = self._waiters, None
         for waiter in waiters or ():
             if not waiter.done():

@@ -54,9 +54,9 @@ class Reply:
     __slots__ = ("body", "headers", "status")
 
     def __init__(self, status: int, headers: Headers, body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
+        self.status: int = status
+        self.headers: Headers = headers
+        self.body: bytes = body
 
 
 class StreamedReply:
@@ -70,10 +70,10 @@ class StreamedReply:
     """
 
     def __init__(self, response: httpx.Response) -> None:
-        self.status = response.status_code
-        self.headers = _headers(response)
+        self.status: int = response.status_code
+        self.headers: Headers = _headers(response)
         names = {name for name, _ in self.headers}
-        self.complete = "content-length" in names or "transfer-encoding" in names
+        self.complete: bool = "content-length" in names or "transfer-encoding" in names
         self._response = response
 
     async def chunks(self) -> AsyncIterator[bytes]:

@@ -245,7 +245,7 @@ def test_bad_input_is_refused_before_anything_is_sent() -> None:
 def test_a_missing_token_is_told_before_anything_is_sent() -> None:
     async def scenario() -> None:
         async with DfineryClient("svc", export_token=EXPORT_TOKEN, transport=FarEnd()) as client:
-            with pytest.raises(ConfigError, match="import_token.*DFINERY_IMPORT_TOKEN"):
+            with pytest.raises(ConfigError, match=r"import_token.*DFINERY_IMPORT_TOKEN"):
                 await client.send_events("u", "e")
             with pytest.raises(ConfigError, match="import_token"):
                 client.producer()
@@ -315,7 +315,7 @@ def test_a_closed_client_says_so() -> None:
         calls: list[Callable[[], Any]] = [
             lambda: client.send_events("u", "e"),
             lambda: client.upsert_identity("u"),
-            lambda: client.__aenter__(),
+            client.__aenter__,
         ]
         for call in calls:
             with pytest.raises(ClientClosed):
