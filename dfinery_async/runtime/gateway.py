@@ -48,7 +48,6 @@ class Gateway:
         patience: float,
     ) -> None:
         self.pacers = pacers
-        self.last_answer_at: float | None = None
         self._transport = transport
         self.origin = origin
         self.service_id = service_id
@@ -79,7 +78,6 @@ class Gateway:
         except BaseException:
             pacer.unanswered()
             raise
-        self.last_answer_at = asyncio.get_running_loop().time()
         outcome = classify(reply.status, reply.body)
         throttled = outcome.verdict is Verdict.THROTTLED
         pacer.observe(reply.headers, throttled=throttled)
