@@ -95,11 +95,14 @@ class Load:
         async with producer:
             with self._interrupts:
                 ended = await self._watch(producer, asyncio.create_task(self._read(producer)), interrupts=1)
-                if ended is None or ended[0] is Exit.INTERRUPTED:
+                while ended is None or (ended[0] is Exit.INTERRUPTED and self._interrupts.count == 1):
                     if ended is not None:
                         warn("interrupted: sending what was read; press Ctrl-C again to stop now")
                     draining = asyncio.create_task(producer.flush())
-                    ended = await self._watch(producer, draining, interrupts=2) or ended
+                    cut = await self._watch(producer, draining, interrupts=self._interrupts.count + 1)
+                    if cut is None:
+                        break
+                    ended = cut
                 at_once = self._interrupts.count > 1 or ended is None
                 report = await producer.aclose(timeout=0 if at_once else _LAST_WORDS)
         return self._result(report, ended)

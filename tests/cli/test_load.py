@@ -328,6 +328,18 @@ def test_one_interrupt_sends_what_was_read(emulator, number):
     assert (report["delivered"], report["unreadable"]) == (1, 1)
 
 
+def test_an_interrupt_after_the_reading_is_one_too(emulator):
+    emulator.inject(Fault("latency", seconds=1.0))
+    with start_reading(emulator) as process:
+        process.stdin.close()
+        process.send_signal(signal.SIGINT)
+        assert "press Ctrl-C again" in process.stderr.readline()
+        report = books(process.stdout.read())
+
+    assert process.returncode == 130
+    assert report["delivered"] == 1
+
+
 def test_two_interrupts_stop_at_once(emulator):
     emulator.inject(Fault("hang"))
     with start_reading(emulator) as process:
