@@ -94,15 +94,14 @@ class Load:
         producer = self._client.producer(on_rejected=self._refused, delivery_timeout=None, linger=_LINGER)
         async with producer:
             with self._interrupts:
-                ended = await self._watch(producer, asyncio.create_task(self._read(producer)), interrupts=1)
-                while ended is None or (ended[0] is Exit.INTERRUPTED and self._interrupts.count == 1):
-                    if ended is not None:
-                        warn("interrupted: sending what was read; press Ctrl-C again to stop now")
+                reading = asyncio.create_task(self._read(producer))
+                ended = await self._watch(producer, reading, interrupts=1)
+                if ended is None:
+                    ended = await self._watch(producer, asyncio.create_task(producer.flush()), interrupts=1)
+                if ended is not None and ended[0] is Exit.INTERRUPTED:
+                    warn("interrupted: sending what was read; press Ctrl-C again to stop now")
                     draining = asyncio.create_task(producer.flush())
-                    cut = await self._watch(producer, draining, interrupts=self._interrupts.count + 1)
-                    if cut is None:
-                        break
-                    ended = cut
+                    ended = await self._watch(producer, draining, interrupts=2) or ended
                 at_once = self._interrupts.count > 1 or ended is None
                 report = await producer.aclose(timeout=0 if at_once else _LAST_WORDS)
         return self._result(report, ended)
