@@ -6,7 +6,6 @@ import datetime as dt
 import os
 import random
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
-from time import time
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -38,6 +37,7 @@ from dfinery_async.core.endpoints import (
 from dfinery_async.core.export_plan import MAX_DAYS_PER_CALL, event_export_bodies, profile_export_body
 from dfinery_async.errors import ClientClosed, ConfigError, DfineryError, InvalidInputError
 from dfinery_async.models import Event, Identity, Quota, Report, Stats
+from dfinery_async.runtime import clock
 from dfinery_async.runtime.calls import Caller
 from dfinery_async.runtime.export import Export
 from dfinery_async.runtime.gateway import Gateway
@@ -179,13 +179,13 @@ class DfineryClient:
         """Create or update the unified profile of an identity (API guide, "Create and update a unified profile")."""
         self._check_call(IDENTITIES)
         key = codec.encode_identity(Identity.of(identity))
-        await self._caller.call(IDENTITIES, codec.identity_body(key, moment_text(time())))
+        await self._caller.call(IDENTITIES, codec.identity_body(key, moment_text(clock.wall())))
 
     async def delete_identity(self, external_id: str) -> None:
         """Delete the unified profile of an `external_id`. There is no way back (API guide, "Delete…")."""
         self._check_call(DELETE_IDENTITY)
         key = codec.encode_identity(Identity(external_id=check_text(external_id, "external_id")))
-        await self._caller.call(DELETE_IDENTITY, codec.identity_body(key, moment_text(time())))
+        await self._caller.call(DELETE_IDENTITY, codec.identity_body(key, moment_text(clock.wall())))
 
     async def update_profile(self, identity: Identity | str, properties: Mapping[str, Any]) -> None:
         """Set user properties (API guide, "Create and update user properties"); call it when one has changed.
@@ -198,7 +198,7 @@ class DfineryClient:
         checked = check_properties(properties, "properties")
         if not checked:
             raise InvalidInputError("a profile update needs at least one property", field="properties")
-        await self._caller.call(PROFILES, codec.profile_body(key, checked, moment_text(time())))
+        await self._caller.call(PROFILES, codec.profile_body(key, checked, moment_text(clock.wall())))
 
     def export_events(
         self,

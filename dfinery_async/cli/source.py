@@ -60,10 +60,10 @@ class Source:
     def __init__(self, path: str, kind: Kind, form: Format | None) -> None:
         self.name: str = "standard input" if path == "-" else plain(path)
         self._kind: Kind = kind
-        self._form: Format = form or self._form_of(path)
         self._descriptor = self._open(path)
         try:
             status = os.fstat(self._descriptor)
+            self._form: Format = form or self._form_of(path, status.st_mode)
             self.size: int | None = status.st_size if stat.S_ISREG(status.st_mode) else None
             self.done: int = 0
             self.inode: tuple[int, int] = (status.st_dev, status.st_ino)
@@ -98,9 +98,11 @@ class Source:
         except HeaderError as error:
             raise self._unreadable(str(error)) from None
 
-    def _form_of(self, path: str) -> Format:
+    def _form_of(self, path: str, mode: int) -> Format:
         if path == "-":
             return "jsonl"
+        if stat.S_ISDIR(mode):
+            raise self._unreadable("is a directory; name the files in it")
         ending = PurePath(path).suffix.lower()
         if ending not in _ENDINGS:
             endings = ", ".join(_ENDINGS)

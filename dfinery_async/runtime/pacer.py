@@ -13,7 +13,6 @@ import datetime as dt
 from collections import deque
 from collections.abc import Callable
 from random import Random
-from time import time
 
 from aiolimiter import AsyncLimiter
 
@@ -23,6 +22,7 @@ from dfinery_async.core.reply import Headers
 from dfinery_async.core.retry import backoff
 from dfinery_async.errors import RateLimited
 from dfinery_async.models import Quota
+from dfinery_async.runtime import clock
 from dfinery_async.runtime.tasks import TaskOwner
 
 __all__ = ["Pacer", "make_pacers"]
@@ -117,7 +117,7 @@ class Pacer:
     def reset_at(self) -> dt.datetime | None:
         """When the window ends, as far as it is known."""
         reset_at = self.window.reset_at
-        return None if reset_at is None else dt.datetime.fromtimestamp(time() + reset_at - _now(), dt.UTC)
+        return None if reset_at is None else dt.datetime.fromtimestamp(clock.wall() + reset_at - _now(), dt.UTC)
 
     def quota(self, family: Family) -> Quota:
         """Return what is known."""
@@ -131,7 +131,7 @@ class Pacer:
 
     def observe(self, headers: Headers, *, throttled: bool) -> None:
         """Take in the quota headers of a reply, and whether it said "too many requests"."""
-        self.window.observe(read_headers(headers, time()), _now())
+        self.window.observe(read_headers(headers, clock.wall()), _now())
         if not throttled:
             self._throttles = 0
         self._recheck()

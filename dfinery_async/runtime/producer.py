@@ -7,7 +7,6 @@ import logging
 import warnings
 from collections.abc import Iterable, Mapping
 from random import Random
-from time import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +17,7 @@ from dfinery_async.core.lanes import Caps, Lanes
 from dfinery_async.core.work import Batch, Work
 from dfinery_async.errors import ClientClosed, DfineryError, InvalidInputError
 from dfinery_async.models import Delivery, Event, Identity, Report, Stats
+from dfinery_async.runtime import clock
 from dfinery_async.runtime.dispatcher import Dispatcher
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.receipts import Receipt
@@ -137,7 +137,7 @@ class Producer:
         """
         key = codec.encode_identity(Identity.of(identity))
         return await self._offer(
-            key, Receipt("identities", None, size=len(key), moment=moment_text(time()), accepted_at=_now())
+            key, Receipt("identities", None, size=len(key), moment=moment_text(clock.wall()), accepted_at=_now())
         )
 
     async def set_profile(self, identity: Identity | str, properties: Mapping[str, Any]) -> Receipt:
@@ -151,7 +151,7 @@ class Producer:
             raise InvalidInputError("a profile update needs at least one property", field="properties")
         size = len(codec.profile_body(b"", checked, ""))
         return await self._offer(
-            key, Receipt("profiles", checked, size=size, moment=moment_text(time()), accepted_at=_now())
+            key, Receipt("profiles", checked, size=size, moment=moment_text(clock.wall()), accepted_at=_now())
         )
 
     async def flush(self, timeout: float | None = None) -> Report:

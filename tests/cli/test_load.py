@@ -174,7 +174,7 @@ def test_a_useless_file_is_wrong_use(dfinery, emulator, tmp_path, name, content,
 
 def test_files_that_can_not_be_read(dfinery, emulator, tmp_path):
     for path, message in [
-        (tmp_path, "ends in none of"),
+        (tmp_path, "is a directory"),
         (tmp_path / "no.jsonl", "no such file"),
         ("no\x1b[31m.jsonl", "no\ufffd[31m.jsonl"),
     ]:
