@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 PACKAGE = "dfinery_async"
 EXTRAS = ".[all]"
 SEEN_PYTHONS = range(11, 20)
+SIDE_BY_SIDE = ("-n", "auto", "--dist", "loadgroup", "-q")
 HEAVY = ("aiolimiter", "anyio", "cyclopts", "httpcore", "httpx", "pyarrow", "rich", "sqlite3", "starlette", "uvicorn")
 
 nox.needs_version = ">=2025.2.9"
@@ -66,11 +67,11 @@ def _group(*names: str) -> tuple[str, ...]:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the whole suite; tests/core alone must reach every line and branch of core/."""
+    """Run the whole suite; tests/core alone must reach every line and branch of core/, shown on the oldest Python."""
     session.install("-e", EXTRAS, *_group("test"))
-    if not session.posargs:  # a part of the suite says nothing about the rest
+    if not session.posargs and session.python == OLDEST:  # a part of the suite says nothing about the rest
         _measure_core(session)
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *(session.posargs or SIDE_BY_SIDE))
 
 
 def _measure_core(session: nox.Session) -> None:
@@ -85,7 +86,7 @@ def lowest(session: nox.Session) -> None:
     floors = Path(session.create_tmp()) / "floors.txt"
     floors.write_text("".join(f"{pin}\n" for pin in _floors()))
     session.install("-e", EXTRAS, *_group("test"), "--constraint", str(floors))
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *(session.posargs or SIDE_BY_SIDE))
 
 
 def _floors() -> list[str]:
