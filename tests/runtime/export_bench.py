@@ -106,7 +106,7 @@ class Bench:
     async def __aexit__(self, *_):
         """Whatever happened, nothing is left behind."""
         assert self.source.taken == 0
-        for _ in range(3):  # a task ends a turn of the loop before its owner forgets it
+        for _turn in range(3):  # a task ends a turn of the loop before its owner forgets it
             await asyncio.sleep(0)
         assert len(self.tasks) == 0
 

@@ -87,7 +87,7 @@ async def test_an_answer_may_give_its_pieces_from_any_iterator():
             return self.left.pop(0)
 
     reply = Reply()
-    reply.chunks = Pieces
+    reply.chunks = Pieces  # type: ignore[method-assign]
     async with Bench(reply) as bench:
         assert await ids(bench.export) == ["00000001", "00000002"]
 

@@ -5,6 +5,7 @@ import datetime as dt
 import json
 import stat
 import threading
+from zoneinfo import ZoneInfoNotFoundError
 
 import pytest
 from export_bench import BREAK, CSV, HANG, HEADER, ROWS, Bench, Reply, ids
@@ -21,6 +22,7 @@ from dfinery_async.errors import (
 )
 from dfinery_async.runtime import export as export_module
 from dfinery_async.runtime.export import ExportFile, korea_time
+from dfinery_async.runtime.files import AtomicFile
 
 FAILURES = [
     (400, b'{"result":"fail","message":"exceed_date_range_limit"}', DateRangeExceeded),
@@ -67,7 +69,7 @@ async def test_passing_trouble_before_a_row_is_tried_again(reply, tmp_path):
     async with Bench(reply(), reply(), reply(), Reply(CSV)) as bench:
         with pytest.raises((ExportInterrupted, ServerError, ConnectionFailed)) as caught:
             await bench.export.save(tmp_path / "a.csv")
-        assert caught.value.attempts == 3
+        assert getattr(caught.value, "attempts", 0) == 3
         assert len(bench.source.replies) == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -202,7 +204,7 @@ async def test_a_disk_that_fails_leaves_nothing_and_frees_the_place(tmp_path, mo
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export_module.AtomicFile, "write", fail)
+    monkeypatch.setattr(AtomicFile, "write", fail)
     async with Bench(Reply(CSV, HANG)) as bench:
         with pytest.raises(OSError, match="No space"):
             await bench.export.save(tmp_path / "a.csv")
@@ -213,9 +215,7 @@ async def test_a_disk_that_fails_leaves_nothing_and_frees_the_place(tmp_path, mo
 async def test_cancelling_while_the_disk_is_slow_waits_for_it_and_leaves_nothing(tmp_path, monkeypatch):
     loop = asyncio.get_running_loop()
     syncing, cancelled = asyncio.Event(), threading.Event()
-    monkeypatch.setattr(
-        export_module.AtomicFile, "sync", lambda _: [loop.call_soon_threadsafe(syncing.set), cancelled.wait(10)]
-    )
+    monkeypatch.setattr(AtomicFile, "sync", lambda _: [loop.call_soon_threadsafe(syncing.set), cancelled.wait(10)])
     async with Bench(Reply(CSV)) as bench:
         saving = asyncio.create_task(bench.export.save(tmp_path / "a.csv"))
         await syncing.wait()
@@ -241,7 +241,7 @@ async def test_repeated_columns_are_an_error_as_rows_and_no_matter_as_csv(tmp_pa
 
 def test_korea_time_needs_no_time_zone_data(monkeypatch):
     def missing(_):
-        raise export_module.ZoneInfoNotFoundError
+        raise ZoneInfoNotFoundError
 
     monkeypatch.setattr(export_module, "ZoneInfo", missing)
     zone = korea_time.__wrapped__()
