@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import os
 import random
@@ -106,7 +107,8 @@ class DfineryClient:
         )
         self._caller = Caller(self._gateway, retry=self._retry, tasks=self._tasks, random=self._random)
         self._producers: list[Producer] = []
-        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
+        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None  # process and loop of the first use
 
     @classmethod
     def from_env(cls, **settings: Any) -> DfineryClient:
@@ -137,9 +139,17 @@ class DfineryClient:
 
     async def aclose(self) -> None:
         """End producers that are still open (with their default time), then all tasks and connections."""
-        if self._closed:
-            return
-        self._closed = True
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close(), name="dfinery:close")
+        try:
+            await asyncio.shield(self._closing)
+        except asyncio.CancelledError:
+            # Whoever is cancelled waits no longer: producers end now, and the rest of the closing goes on by itself.
+            for producer in self._producers:
+                producer.abandon()
+            raise
+
+    async def _close(self) -> None:
         for producer in self._producers:
             await producer.aclose()
         await self._tasks.aclose()
@@ -379,5 +389,10 @@ class DfineryClient:
         self._gateway.require(endpoint)
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._closing is not None:
             raise ClientClosed("the client is closed; make a new one")
+        home = (os.getpid(), asyncio.get_running_loop())
+        if self._home is None:
+            self._home = home
+        elif self._home != home:
+            raise ClientClosed("the client belongs to another event loop or process; make one in each")

@@ -16,6 +16,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import msgspec
 
@@ -27,6 +28,7 @@ from dfinery_async.core.work import Batch, Work
 __all__ = ["Caps", "Lanes"]
 
 _FEWEST_STALE = 64
+_Kind: TypeAlias = tuple[Family, bool]
 
 
 class Caps(msgspec.Struct):
@@ -72,8 +74,11 @@ class _Lane:
     def backlog(self) -> int:
         return len(self.waiting) + sum(len(batch.works) for batch in self.front)
 
-    def family(self) -> Family:
-        return self.front[0].works[0].family if self.front else self.waiting[0].family
+    def kind(self) -> _Kind:
+        """Family of the head, and whether it is a retry. A half of a refused request is none: nothing failed."""
+        if self.front:
+            return self.front[0].works[0].family, self.front[0].failures > 0
+        return self.waiting[0].family, False
 
     def oldest(self) -> float:
         return self.front[0].works[0].accepted_at if self.front else self.waiting[0].accepted_at
@@ -115,19 +120,19 @@ class Lanes:
         if lane.in_air:
             return
         if lane.due == math.inf:
-            self._ready[lane.family()].grew(lane, lane.backlog())
+            self._ready[lane.kind()].grew(lane, lane.backlog())
         elif not lane.front and self._full(lane):
             self._make_ready(lane, now)
 
-    def has_ready(self, family: Family, now: float) -> bool:
-        """Whether `take(family, now)` would give a request."""
+    def has_ready(self, family: Family, now: float, *, retry: bool = False) -> bool:
+        """Whether `take` with these arguments would give a request."""
         self._wake(now)
-        return bool(self._ready[family])
+        return bool(self._ready[family, retry])
 
-    def take(self, family: Family, now: float) -> Batch | None:
-        """Take the next request of a family into the air."""
+    def take(self, family: Family, now: float, *, retry: bool = False) -> Batch | None:
+        """Take the next request of a family into the air: one that must be repeated, or a new one."""
         self._wake(now)
-        lane = self._ready[family].pop()
+        lane = self._ready[family, retry].pop()
         if lane is None:
             return None
         lane.in_air = True
@@ -229,7 +234,7 @@ class Lanes:
 
     def _make_ready(self, lane: _Lane, now: float) -> None:
         lane.due = math.inf
-        self._ready[lane.family()].add(lane, lane.backlog(), now)
+        self._ready[lane.kind()].add(lane, lane.backlog(), now)
 
     def _arm(self, lane: _Lane) -> None:
         """See that the heap wakes a lane no later than it needs."""
@@ -267,7 +272,7 @@ class Lanes:
         if lane.oldest() + self._timeout > now:
             return
         if lane.due == math.inf:
-            self._ready[lane.family()].remove(lane)
+            self._ready[lane.kind()].remove(lane)
         for batch in lane.front:
             self._expired += [work for work in batch.works if work.accepted_at + self._timeout <= now]
             batch.works = [work for work in batch.works if work.accepted_at + self._timeout > now]
@@ -278,5 +283,6 @@ class Lanes:
         self._stand(lane, now, lane.due if lane.front and lane.due != math.inf else -math.inf)
 
 
-def _nobody_ready() -> dict[Family, Ready[_Lane]]:
-    return {"events": Ready(), "identities": Ready(), "profiles": Ready()}
+def _nobody_ready() -> dict[_Kind, Ready[_Lane]]:
+    families: tuple[Family, ...] = ("events", "identities", "profiles")
+    return {(family, retry): Ready() for family in families for retry in (False, True)}

@@ -44,6 +44,10 @@ class Outcome(msgspec.Struct, frozen=True):
 
     verdict: Verdict
     error: DfineryError | None = None
+    retry_after: float | None = None
+    """Seconds for which the answer asked to be left alone."""
+    stale: bool = False
+    """A kept connection turned out to be closed: worth one more try at once."""
 
 
 _DELIVERED = Outcome(Verdict.DELIVERED)
@@ -85,8 +89,21 @@ _EXPORT_MESSAGES: dict[str, tuple[Verdict, type[errors.ApiError]]] = {
 _NEVER_SERVED = {501, 505}
 
 
-def classify(status: int, body: bytes) -> Outcome:
-    """Say what an answer of an import call means."""
+def classify(status: int, body: bytes, retry_after: float | None = None) -> Outcome:
+    """Say what an answer of an import call means.
+
+    Args:
+        status: HTTP status.
+        body: the whole answer.
+        retry_after: seconds for which the answer asked to be left alone.
+    """
+    outcome = _meaning(status, body)
+    if retry_after is None or outcome.verdict is Verdict.DELIVERED:
+        return outcome
+    return msgspec.structs.replace(outcome, retry_after=retry_after)
+
+
+def _meaning(status: int, body: bytes) -> Outcome:
     envelope = read_envelope(body)
     if envelope is None:
         return _by_status(status)

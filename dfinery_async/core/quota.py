@@ -16,7 +16,7 @@ import msgspec
 
 from dfinery_async.core.reply import Headers
 
-__all__ = ["Observation", "QuotaWindow", "read_headers", "server_time"]
+__all__ = ["Observation", "QuotaWindow", "read_headers", "read_retry_after", "server_time"]
 
 _PERIOD = re.compile(r"\s*([0-9]{1,6})\s*([A-Za-z])\s*")
 _GROUPED = re.compile(r"\s*[0-9]{1,3}(,[0-9]{3})+\s*")  # `1,000` is one number for people, not two for us
@@ -26,6 +26,7 @@ _LONGEST_MINUTE_RESET = 7_200  # `1M` is a minute if the window ends within two 
 _MILLISECONDS_FROM = 1e11
 _LATEST = 4.0e9  # seconds since 1970; anything later is no reset
 _LARGEST_COUNT = 10**12
+_LONGEST_RETRY_AFTER = 3600.0
 _LONGEST_GUESS = 60.0  # where a reply counts but names no reset, the count is believed for this long
 
 
@@ -71,15 +72,24 @@ def read_headers(headers: Headers, wall: float) -> Observation:
     return Observation(period, min(remaining, default=None), reset_in)
 
 
+def read_retry_after(headers: Headers, wall: float) -> float | None:
+    """Read `Retry-After` as seconds from now, an hour at the most; `None` where there is none that makes sense.
+
+    It may be seconds or an HTTP date. The vendor's pages do not mention it, but gateways in front of an API send it.
+    """
+    for name, value in headers:
+        if name == "retry-after":
+            count = _count(value)
+            seconds = float(count) if count is not None else _http_date(value, math.nan) - server_time(headers, wall)
+            return min(seconds, _LONGEST_RETRY_AFTER) if seconds >= 0 else None
+    return None
+
+
 def server_time(headers: Headers, wall: float) -> float:
     """Return the server's clock by the `Date` of a reply, or ours where there is none."""
     for name, value in headers:
         if name == "date":
-            try:
-                moment = email.utils.parsedate_to_datetime(value)
-                return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
-            except (ValueError, TypeError, IndexError, OverflowError):  # the parser lets its slips through
-                break
+            return _http_date(value, wall)
     return wall
 
 
@@ -216,6 +226,14 @@ class QuotaWindow:
             self.remaining = remaining
             self._overtaken = self._spent
         self._limit = max(known, self.remaining + self._spent_in_window - self._spent)
+
+
+def _http_date(text: str, default: float) -> float:
+    try:
+        moment = email.utils.parsedate_to_datetime(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):  # the parser lets its slips through
+        return default
 
 
 def _count(text: str) -> int | None:

@@ -51,15 +51,19 @@ class Batch:
         works: in order.
         attempts: requests made with its works so far.
         failures: attempts in a row that ended in passing trouble; they set the backoff.
+        launched_at: monotonic time of the last attempt.
+        resent: whether it was sent again at once after a stale connection.
     """
 
-    __slots__ = ("attempts", "failures", "key", "works")
+    __slots__ = ("attempts", "failures", "key", "launched_at", "resent", "works")
 
     def __init__(self, key: bytes, works: Sequence[Work], attempts: int = 0) -> None:
         self.key: bytes = key
         self.works: Sequence[Work] = works
         self.attempts: int = attempts
         self.failures: int = 0
+        self.launched_at: float = 0.0
+        self.resent: bool = False
 
     @property
     def endpoint(self) -> Endpoint:

@@ -50,6 +50,8 @@ class Caller:
             failures = 0 if outcome.verdict is Verdict.THROTTLED else failures + 1
             unexpected += isinstance(error, UnexpectedResponse)
             delay = None if unexpected >= self._retry.unexpected_attempts else self._delay(endpoint, outcome, failures)
+            if outcome.stale and attempts == 1:
+                delay = 0.0
             if delay is None or loop.time() + delay > deadline:
                 raise error
             await asyncio.sleep(delay)
@@ -60,4 +62,4 @@ class Caller:
             return self._gateway.pacers[endpoint.family].hold()
         if outcome.verdict is not Verdict.RETRY:
             return None
-        return backoff(self._retry, failures, self._random.random())
+        return max(backoff(self._retry, failures, self._random.random()), outcome.retry_after or 0.0)

@@ -15,9 +15,11 @@ from typing import Protocol
 
 from dfinery_async.config import Family, RetryConfig
 from dfinery_async.core.books import Books
+from dfinery_async.core.flight import FlightLimit
+from dfinery_async.core.health import Health
 from dfinery_async.core.lanes import Lanes
 from dfinery_async.core.outcome import Outcome, Verdict
-from dfinery_async.core.retry import backoff
+from dfinery_async.core.retry import RetryBudget, backoff
 from dfinery_async.core.work import Batch, Work
 from dfinery_async.errors import ConnectionFailed, DfineryError
 from dfinery_async.runtime.gateway import Gateway
@@ -26,9 +28,6 @@ from dfinery_async.runtime.tasks import TaskOwner
 __all__ = ["Dispatcher", "Settler"]
 
 _FAMILIES: tuple[Family, ...] = ("identities", "profiles", "events")
-_FIRST_PROBE, _SLOWEST_PROBE = 1.0, 60.0
-_UNREACHABLE_AFTER = 3
-_PAUSES = {Verdict.UNAUTHORIZED: "unauthorized", Verdict.MISCONFIGURED: "misconfigured"}
 
 
 class Settler(Protocol):
@@ -42,6 +41,9 @@ class Settler(Protocol):
 
     def dropped(self, works: Iterable[Work], error: DfineryError) -> None:
         """Works were given up."""
+
+    def hopeless(self, error: DfineryError) -> None:
+        """Nothing but refusals for a long time: whoever waits for room should hear why."""
 
     def crashed(self, error: Exception) -> None:
         """Something happened that has no meaning: nothing more will be sent."""
@@ -66,21 +68,16 @@ class Dispatcher:
         self._lanes = lanes
         self._books = books
         self._settler = settler
-        self._max_in_flight = max_in_flight
         self._retry = retry
         self._tasks = tasks
         self._random = random
         self._idle: list[asyncio.Future[Batch | None]] = []
-        self._workers = 0
         self._in_air: set[Batch] = set()
         self._pumping = False
         self._timer: asyncio.TimerHandle | None = None
-        self._paused: Verdict | None = None
-        self._probe_at = -math.inf
-        self._probe_delay = _FIRST_PROBE
-        self._unanswered = 0
-        self._waiting_since: float | None = None
-        self.trouble: DfineryError | None = None
+        self._budget = RetryBudget()
+        self._flight = FlightLimit(max_in_flight)
+        self.health = Health(retry)
         self.stopped: bool = False
         for family in _FAMILIES:
             gateway.pacers[family].on_credit.append(self.wake)
@@ -92,18 +89,17 @@ class Dispatcher:
 
     def state(self) -> str:
         """What hinders delivery, in one word; `"running"` when nothing does."""
-        if self._paused is not None:
-            return _PAUSES[self._paused]
-        if self._unanswered >= _UNREACHABLE_AFTER:
-            return "unreachable"
         now = _now()
-        if any(self._lanes.has_ready(family, now) and self._gateway.pacers[family].hold() > 0 for family in _FAMILIES):
+        state = self.health.state()
+        if state == "running" and any(
+            self._has_ready(family, now) and self._gateway.pacers[family].hold() > 0 for family in _FAMILIES
+        ):
             return "throttled"
-        return "running"
+        return state
 
     def silent_for(self) -> float:
         """Seconds for which requests have gone without any answer."""
-        return 0.0 if self._waiting_since is None or self.stopped else _now() - self._waiting_since
+        return 0.0 if self.stopped else self.health.silent_for(_now())
 
     def wake(self) -> None:
         """Look soon at what can be sent."""
@@ -112,9 +108,8 @@ class Dispatcher:
             asyncio.get_running_loop().call_soon(self._pump)
 
     def resume(self) -> None:
-        """Probe at once, as a setting has changed."""
-        self._probe_at = -math.inf
-        self._probe_delay = _FIRST_PROBE
+        """Try at once, as a setting has changed."""
+        self.health.resume(_now())
         self.wake()
 
     def stop(self) -> list[Work]:
@@ -140,66 +135,81 @@ class Dispatcher:
         self._pumping = False
         if self.stopped:
             return
-        now = _now()
-        if gone := self._lanes.expired(now):
-            trouble = "" if self.trouble is None else f"; last trouble: {self.trouble}"
-            self._settler.dropped(gone, ConnectionFailed(f"not delivered within delivery_timeout{trouble}"))
-        if self._paused is None:
-            for family in _FAMILIES:
-                self._hand_out(family, now)
-        elif now >= self._probe_at and not self._in_air:
-            self._probe(now)
-        self._arm(now)
+        try:
+            now = _now()
+            self._give_up(now)
+            if self.health.open:
+                # Retries first, as far as their budget goes: they hold up their users.
+                for retry in (True, False):
+                    for family in _FAMILIES:
+                        self._hand_out(family, now, retry=retry)
+            elif now >= self.health.probe_at:
+                self._probe(now)
+            self._arm(now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be left waiting
+            self._settler.crashed(error)
 
-    def _hand_out(self, family: Family, now: float) -> None:
-        pacer = self._gateway.pacers[family]
-        while (self._idle or self._workers < self._max_in_flight) and self._lanes.has_ready(family, now):
-            if not pacer.try_take():
-                return  # the pacer wakes us
-            batch = self._lanes.take(family, now)
-            if batch is not None:
-                self._launch(batch)
+    def _give_up(self, now: float) -> None:
+        if gone := self._lanes.expired(now):
+            trouble = "" if self.health.trouble is None else f"; last trouble: {self.health.trouble}"
+            self._settler.dropped(gone, ConnectionFailed(f"not delivered within delivery_timeout{trouble}"))
+        if reason := self.health.hopeless(now):
+            self._settler.hopeless(reason)
+
+    def _hand_out(self, family: Family, now: float, *, retry: bool) -> None:
+        while (
+            len(self._in_air) < self._flight.size
+            and self._lanes.has_ready(family, now, retry=retry)
+            and not (retry and self._budget.wait(now) > 0)
+            and self._gateway.pacers[family].try_take()  # where there is no leave, the pacer wakes us
+        ):
+            self._launch(family, now, retry=retry)
 
     def _probe(self, now: float) -> None:
         """While nothing gets through, try one request now and then."""
-        self._probe_delay = min(_SLOWEST_PROBE, self._probe_delay * 2)
-        self._probe_at = now + self._probe_delay
         for family in _FAMILIES:
-            if self._lanes.has_ready(family, now) and self._gateway.pacers[family].try_take():
-                batch = self._lanes.take(family, now)
-                if batch is not None:
-                    return self._launch(batch)
-        return None
+            for retry in (True, False):
+                if self._lanes.has_ready(family, now, retry=retry) and self._gateway.pacers[family].try_take():
+                    self.health.probing(now)
+                    self._launch(family, now, retry=retry)
+                    return
 
-    def _launch(self, batch: Batch) -> None:
-        if self._waiting_since is None:
-            self._waiting_since = _now()
+    def _launch(self, family: Family, now: float, *, retry: bool) -> None:
+        batch = self._lanes.take(family, now, retry=retry)
+        if batch is None:
+            return
+        if retry:
+            self._budget.spend(now)
+        batch.launched_at = now
+        self.health.launched(now)
         self._in_air.add(batch)
         if self._idle:
             self._idle.pop().set_result(batch)
         else:
-            self._workers += 1
             self._tasks.start(self._work(batch), "sender")
 
     async def _work(self, first: Batch) -> None:
         """Send one request after another, until the dispatcher stops."""
         batch: Batch | None = first
-        while batch is not None:
-            try:
-                outcome = await self._gateway.send(batch.endpoint, batch.body())
-            except DfineryError as error:  # a token that is missing or malformed, or its function failed
-                outcome = Outcome(Verdict.UNAUTHORIZED, error)
-            except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be left waiting
-                self._settler.crashed(error)
-                return
-            self._in_air.discard(batch)
-            if self.stopped:
-                return
-            self._settle(batch, outcome)
-            waiter: asyncio.Future[Batch | None] = asyncio.get_running_loop().create_future()
-            self._idle.append(waiter)
-            self._pump()
-            batch = await waiter
+        try:
+            while batch is not None:
+                outcome = await self._attempt(batch)
+                self._in_air.discard(batch)
+                if self.stopped:
+                    return
+                self._settle(batch, outcome)
+                waiter: asyncio.Future[Batch | None] = asyncio.get_running_loop().create_future()
+                self._idle.append(waiter)
+                self._pump()
+                batch = await waiter
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be left waiting
+            self._settler.crashed(error)
+
+    async def _attempt(self, batch: Batch) -> Outcome:
+        try:
+            return await self._gateway.send(batch.endpoint, batch.body())
+        except DfineryError as error:  # a token that is missing or malformed, or its function failed
+            return Outcome(Verdict.UNAUTHORIZED, error)
 
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
         """Do to the lanes and the books what an answer means."""
@@ -207,14 +217,15 @@ class Dispatcher:
         self._books.requests += 1
         self._books.retries += batch.attempts > 0
         batch.attempts += 1
-        self._watch(outcome, now)
+        self.health.observe(outcome, now, others_in_air=bool(self._in_air), chance=self._random.random())
         match outcome.verdict:
             case Verdict.DELIVERED:
+                self._flight.succeeded(len(self._in_air) + 1)
+                self._budget.succeeded(retried=batch.failures > 0)
                 self._lanes.settle(batch, now)
                 self._settler.delivered(batch)
             case Verdict.RETRY:
-                batch.failures += 1
-                self._lanes.put_back(batch, now, now + backoff(self._retry, batch.failures, self._random.random()))
+                self._lanes.put_back(batch, now, self._retry_at(batch, outcome, now))
             case Verdict.THROTTLED:
                 self._books.throttled += 1
                 self._lanes.put_back(batch, now)  # the pacer holds its family until the reset
@@ -222,6 +233,16 @@ class Dispatcher:
                 self._lanes.put_back(batch, now)
             case Verdict.REFUSED | Verdict.TOO_LARGE:
                 self._refused(batch, outcome, now)
+
+    def _retry_at(self, batch: Batch, outcome: Outcome, now: float) -> float:
+        """Say when a request that met passing trouble may go again."""
+        if outcome.stale and not batch.resent:
+            batch.resent = True
+            return now
+        self._flight.lost(batch.launched_at, now)
+        batch.failures += 1
+        delay = backoff(self._retry, batch.failures, self._random.random())
+        return now + max(delay, outcome.retry_after or 0.0)
 
     def _refused(self, batch: Batch, outcome: Outcome, now: float) -> None:
         if outcome.verdict is Verdict.TOO_LARGE:
@@ -232,34 +253,24 @@ class Dispatcher:
             self._lanes.settle(batch, now)
             self._settler.rejected(batch, outcome.error or DfineryError("refused"))
 
-    def _watch(self, outcome: Outcome, now: float) -> None:
-        """Note what answers say of the way to the API as a whole."""
-        self.trouble = outcome.error
-        if isinstance(outcome.error, ConnectionFailed):
-            self._unanswered += 1
-        else:
-            self._unanswered = 0
-            self._waiting_since = now if self._in_air else None
-        if outcome.verdict in _PAUSES:
-            if self._paused is None:
-                self._probe_delay = _FIRST_PROBE
-                self._probe_at = now + _FIRST_PROBE
-            self._paused = outcome.verdict
-        elif self._unanswered == 0:
-            self._paused = None
+    def _has_ready(self, family: Family, now: float) -> bool:
+        return any(self._lanes.has_ready(family, now, retry=retry) for retry in (True, False))
 
     def _arm(self, now: float) -> None:
         """Set the timer for the next moment at which something that waits is due."""
-        when = self._lanes.next_wake()
-        if self._paused is not None:
-            when = min(when, self._probe_at)
+        moments = [self._lanes.next_wake()]
+        if not self.health.open:
+            moments.append(self.health.probe_at)
+        elif wait := self._budget.wait(now):
+            moments.append(now + wait)
+        when = min((moment for moment in moments if moment > now), default=math.inf)
         if self._timer is not None:
-            if self._timer.when() == when and not self._timer.cancelled():
+            if self._timer.when() == when:
                 return
             self._timer.cancel()
             self._timer = None
         if when < math.inf:
-            self._timer = asyncio.get_running_loop().call_at(max(when, now), self._ring)
+            self._timer = asyncio.get_running_loop().call_at(when, self._ring)
 
     def _ring(self) -> None:
         self._timer = None

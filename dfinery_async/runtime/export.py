@@ -17,6 +17,7 @@ from types import AsyncGeneratorType, TracebackType
 from typing import Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import anyio
 import msgspec
 
 from dfinery_async.config import RetryConfig
@@ -265,11 +266,12 @@ async def _sync(file: AtomicFile) -> None:
     """Bring a file to the disk in a thread, since that may take seconds, and never leave while the thread uses it."""
     work = asyncio.get_running_loop().run_in_executor(None, file.sync)
     cancelled: asyncio.CancelledError | None = None
-    while not work.done():
-        try:
-            await asyncio.wait({work})
-        except asyncio.CancelledError as error:
-            cancelled = error
+    with anyio.CancelScope(shield=True):  # else a cancelled scope would cut every turn of this loop short
+        while not work.done():
+            try:
+                await asyncio.wait({work})
+            except asyncio.CancelledError as error:
+                cancelled = error
     if cancelled is not None:
         raise cancelled
     work.result()

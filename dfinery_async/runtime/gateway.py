@@ -14,10 +14,12 @@ from typing import Literal
 from dfinery_async.config import Family, Origin, Token, TokenSource
 from dfinery_async.core.endpoints import Endpoint
 from dfinery_async.core.outcome import Outcome, Verdict, classify
+from dfinery_async.core.quota import read_retry_after
 from dfinery_async.core.reply import Headers
 from dfinery_async.errors import ConfigError, ConnectionFailed, RateLimited
+from dfinery_async.runtime import clock
 from dfinery_async.runtime.pacer import Pacer
-from dfinery_async.runtime.transport import StreamedReply, Transport
+from dfinery_async.runtime.transport import StaleConnection, StreamedReply, Transport
 from dfinery_async.version import __version__
 
 __all__ = ["Gateway"]
@@ -74,15 +76,15 @@ class Gateway:
             reply = await self._transport.post(self._url(endpoint), self._headers(endpoint), body)
         except ConnectionFailed as error:
             pacer.unanswered()
-            return Outcome(Verdict.RETRY, error)
+            return Outcome(Verdict.RETRY, error, stale=isinstance(error, StaleConnection))
         except BaseException:
             pacer.unanswered()
             raise
-        outcome = classify(reply.status, reply.body)
+        outcome = classify(reply.status, reply.body, read_retry_after(reply.headers, clock.wall()))
         throttled = outcome.verdict is Verdict.THROTTLED
         pacer.observe(reply.headers, throttled=throttled)
         if throttled:
-            self.note_throttled(endpoint.family, outcome.error)
+            self.note_throttled(endpoint.family, outcome.error, outcome.retry_after)
         return outcome
 
     @asynccontextmanager
@@ -109,10 +111,10 @@ class Gateway:
                 if not answered:
                     pacer.unanswered()
 
-    def note_throttled(self, family: Family, error: BaseException | None) -> float:
+    def note_throttled(self, family: Family, error: BaseException | None, retry_after: float | None = None) -> float:
         """Hold a family after a "too many requests". Returns for how many seconds; the error learns the moment."""
         pacer = self.pacers[family]
-        wait = pacer.throttled()
+        wait = pacer.throttled(retry_after)
         if isinstance(error, RateLimited):
             error.reset_at = pacer.reset_at()
         return wait

@@ -20,7 +20,7 @@ from dfinery_async.config import FAMILIES, Family, PacingConfig, RetryConfig
 from dfinery_async.core.quota import QuotaWindow, read_headers
 from dfinery_async.core.reply import Headers
 from dfinery_async.core.retry import backoff
-from dfinery_async.errors import RateLimited
+from dfinery_async.errors import DfineryError, RateLimited
 from dfinery_async.models import Quota
 from dfinery_async.runtime import clock
 from dfinery_async.runtime.tasks import TaskOwner
@@ -76,9 +76,12 @@ class Pacer:
         self._demand = asyncio.Event()
         self._changed = asyncio.Event()
         self._throttles = 0
+        self._failure: DfineryError | None = None
 
     def try_take(self) -> bool:
         """Take leave for one call, if it may be made now; if not, `on_credit` is called when there is some."""
+        if self._failure is not None:
+            raise self._failure
         if self._waiters or not self._take():
             self._wanted = True
             self._draw()
@@ -94,6 +97,8 @@ class Pacer:
         Raises:
             RateLimited: the quota is known to stay closed for longer, or there was no leave in time.
         """
+        if self._failure is not None:
+            raise self._failure
         if not self._waiters and self._take():
             return None
         if _now() + self.hold() <= deadline:
@@ -136,12 +141,16 @@ class Pacer:
             self._throttles = 0
         self._recheck()
 
-    def throttled(self) -> float:
-        """Note a "too many requests". Returns the seconds until calls may go again."""
+    def throttled(self, retry_after: float | None = None) -> float:
+        """Note a "too many requests". Returns the seconds until calls may go again.
+
+        Args:
+            retry_after: what the answer asked for; it counts where no reset of the quota is known.
+        """
         self._throttles += 1
         now = _now()
         chance = self._random.random()
-        fallback = max(0.1, backoff(self._retry, self._throttles + 2, chance))
+        fallback = retry_after or max(0.1, backoff(self._retry, self._throttles + 2, chance))
         until = self.window.throttled(now, fallback, chance)
         self._recheck()
         return until - now
@@ -173,6 +182,18 @@ class Pacer:
         self._demand.set()
         if self._drawing is None:
             self._drawing = self._tasks.start(self._run(), "pacer")
+            self._drawing.add_done_callback(self._ended)
+
+    def _ended(self, drawing: asyncio.Task[None]) -> None:
+        """Nobody may wait for leave that nobody gives any more."""
+        failure = None if drawing.cancelled() else drawing.exception()
+        self._failure = DfineryError("the pacing of calls has ended")
+        self._failure.__cause__ = failure
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(self._failure)
+        for wake in tuple(self.on_credit):
+            wake()
 
     async def _run(self) -> None:
         """Give leases as long as somebody waits for one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import warnings
 from collections.abc import Iterable, Mapping
 from random import Random
@@ -15,7 +16,7 @@ from dfinery_async.core import codec
 from dfinery_async.core.books import Books, Fate
 from dfinery_async.core.lanes import Caps, Lanes
 from dfinery_async.core.work import Batch, Work
-from dfinery_async.errors import ClientClosed, DfineryError, InvalidInputError
+from dfinery_async.errors import ClientClosed, DeliveryError, DfineryError, InvalidInputError
 from dfinery_async.models import Delivery, Event, Identity, Report, Stats
 from dfinery_async.runtime import clock
 from dfinery_async.runtime.dispatcher import Dispatcher
@@ -71,7 +72,9 @@ class Producer:
         self._flushes: list[asyncio.Future[None]] = []
         self._closing: asyncio.Task[Report] | None = None
         self._failure: DfineryError | None = None
-        self._opened_at = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
+        self._opened_at = self._loop.time()
         self._since_yield = 0
         self._warned_at = -_WARN_EVERY
 
@@ -82,7 +85,7 @@ class Producer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, asyncio.CancelledError):
-            self._finish()
+            self.abandon()
         else:
             await self.aclose()
 
@@ -107,7 +110,9 @@ class Producer:
         Raises:
             InvalidInputError: a value that the API has no room for; nothing was queued.
             QueueFull: there is no room, and the producer was made with `on_full="raise"`.
-            ClientClosed: the producer was closed.
+            DeliveryError: the API has refused the token, the service id or the address for a minute; `__cause__` says
+                which. What was accepted before is kept, and `client.set_tokens` lets it go on.
+            ClientClosed: the producer was closed, or belongs to another event loop or process.
         """
         key, receipt = self._event(identity, event)
         return await self._offer(key, receipt)
@@ -195,10 +200,14 @@ class Producer:
                 raise
         return self._report or self._make_report()
 
+    def abandon(self) -> None:
+        """End now, as a cancelled `aclose` does: what is left is dropped, with failed receipts."""
+        self._finish()
+
     @property
     def trouble(self) -> DfineryError | None:
         """The error of the last attempt, `None` when it went well or there was none yet."""
-        return self._dispatcher.trouble
+        return self._dispatcher.health.trouble
 
     @property
     def closed(self) -> bool:
@@ -229,6 +238,10 @@ class Producer:
     def dropped(self, works: Iterable[Work], error: DfineryError) -> None:
         """Enter works that were given up."""
         self._settle(works, "dropped", error)
+
+    def hopeless(self, error: DfineryError) -> None:
+        """Let nobody wait for room that will not come."""
+        self._room.refuse(lambda: _refusal(error))
 
     def crashed(self, error: Exception) -> None:
         """The engine met what it has no answer for, such as a bug in a custom transport: nothing can go on.
@@ -289,8 +302,12 @@ class Producer:
             _log.warning("the queue is full: new events are dropped, %d so far", self._books.fates["dropped"])
 
     def _check_open(self) -> None:
+        if asyncio.get_running_loop() is not self._loop or os.getpid() != self._pid:
+            raise ClientClosed("the producer belongs to another event loop or process; make one in each")
         if self._report is not None or self._closing is not None:
             raise ClientClosed("the producer is closed") from self._failure
+        if reason := self._dispatcher.health.hopeless(_now()):
+            raise _refusal(reason)
 
     def _release(self) -> None:
         self._lanes.release(_now())
@@ -362,6 +379,12 @@ class Producer:
             "seconds": _now() - self._opened_at,
             "state": state,
         }
+
+
+def _refusal(reason: DfineryError) -> DeliveryError:
+    error = DeliveryError(f"nothing gets through: {reason}")
+    error.__cause__ = reason
+    return error
 
 
 def _now() -> float:

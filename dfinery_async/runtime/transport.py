@@ -26,11 +26,12 @@ from dfinery_async.config import ConnectionConfig, TimeoutConfig
 from dfinery_async.core.reply import Headers
 from dfinery_async.errors import ConfigError, ConnectionFailed
 
-__all__ = ["AsyncBaseTransport", "Reply", "StreamedReply", "Transport"]
+__all__ = ["AsyncBaseTransport", "Reply", "StaleConnection", "StreamedReply", "Transport"]
 
 _SHARD = 8
 _LARGEST_REPLY = 1024 * 1024
 _POOL_TIMEOUT = 1.0
+_DISCONNECTED = "disconnected without sending a response"  # httpcore's text; it has no class of its own for this
 
 # What went wrong, and whether the API may have processed the request all the same. Order matters: subclasses first.
 _FAULTS: tuple[tuple[type[Exception], str, bool], ...] = (
@@ -46,6 +47,10 @@ _FAULTS: tuple[tuple[type[Exception], str, bool], ...] = (
     (TimeoutError, "no whole answer within the time-out", True),
     (OSError, "the network failed", True),
 )
+
+
+class StaleConnection(ConnectionFailed):
+    """A kept connection had been closed by the server: the request was most likely not looked at."""
 
 
 class Reply:
@@ -237,7 +242,9 @@ def _fault(error: Exception) -> ConnectionFailed:
     """Translate a fault of the HTTP library. Its own text and its request, which carries the token, stay behind."""
     for kind, text, ambiguous in _FAULTS:
         if isinstance(error, kind):
-            return ConnectionFailed(f"{text} ({type(error).__name__})", ambiguous=ambiguous)
+            stale = isinstance(error, httpx.RemoteProtocolError) and _DISCONNECTED in str(error)
+            failure = StaleConnection if stale else ConnectionFailed
+            return failure(f"{text} ({type(error).__name__})", ambiguous=ambiguous)
     raise AssertionError(type(error))
 
 

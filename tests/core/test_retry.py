@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from dfinery_async import RetryConfig
-from dfinery_async.core.retry import backoff
+from dfinery_async.core.retry import RetryBudget, backoff
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,47 @@ def test_chance_spreads_clients_over_the_whole_wait() -> None:
     assert min(waits) == 0.0
     assert max(waits) < 1.6
     assert sum(waits) / 1000 == pytest.approx(0.8, rel=0.01)
+
+
+def test_a_full_budget_lets_retries_go() -> None:
+    budget = RetryBudget()
+    spent = 0
+    while budget.wait(0.0) == 0.0:
+        budget.spend(0.0)
+        spent += 1
+    assert spent == 50
+
+
+def empty() -> RetryBudget:
+    budget = RetryBudget()
+    for _ in range(60):
+        budget.spend(0.0)
+    return budget
+
+
+def test_an_empty_budget_slows_to_a_tenth_of_the_successes() -> None:
+    budget, retries = empty(), 0
+    for tick in range(10_000):
+        budget.succeeded(retried=False)
+        if budget.wait(tick / 1e6) == 0.0:
+            budget.spend(tick / 1e6)
+            retries += 1
+    assert retries == pytest.approx(1000, abs=2)
+
+
+def test_an_empty_budget_never_stops() -> None:
+    budget = empty()
+    assert budget.wait(0.0) == 1.0
+    assert budget.wait(0.25) == 0.75
+    assert budget.wait(1.0) == 0.0
+    budget.spend(1.0)
+    assert budget.wait(1.0) == 1.0
+
+
+def test_a_retry_that_went_well_gives_itself_back() -> None:
+    budget = empty()
+    budget.succeeded(retried=True)
+    assert budget.wait(0.0) == 0.0
+    budget.spend(0.0)
+    budget.succeeded(retried=False)
+    assert budget.wait(0.0) > 0.0

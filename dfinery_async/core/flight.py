@@ -1,0 +1,45 @@
+"""How many requests may be in the air: additive increase, multiplicative decrease."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["FlightLimit"]
+
+_DECREASE = 0.7
+
+
+class FlightLimit:
+    """A bound that gives way to a server in trouble, and comes back.
+
+    It begins at the most that is allowed. A time-out, a broken connection or a 5xx lowers it to 0.7 of itself, once
+    for all requests that were in the air together. A success raises it: by one below half of what it was when trouble
+    began, so that an outage is made up for quickly, and by its share of one above that.
+
+    Args:
+        most: requests in the air at the most.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = float(most)
+        self._limit = float(most)
+        self._threshold = math.inf
+        self._lowered_at = -math.inf
+
+    @property
+    def size(self) -> int:
+        """Requests that may be in the air now, at least one."""
+        return int(self._limit)
+
+    def lost(self, launched_at: float, now: float) -> None:
+        """Note trouble with a request that went out at `launched_at`."""
+        if launched_at < self._lowered_at:
+            return  # it was in the air when the bound was lowered: the same trouble
+        self._threshold = self._limit / 2
+        self._limit = max(1.0, self._limit * _DECREASE)
+        self._lowered_at = now
+
+    def succeeded(self, in_air: int) -> None:
+        """Note a success while `in_air` requests were in the air, it included."""
+        if 2 * in_air >= self.size:  # an unused bound proves nothing
+            self._limit = min(self._most, self._limit + (1.0 if self._limit < self._threshold else 1.0 / self._limit))
