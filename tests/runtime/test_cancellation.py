@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from cancel_kit import CSV, IN_TIME, WAYS, At, BenchLoop, World, balanced, numbered, on_bench
+from far_end import failed
 
-from dfinery_async import Event, Receipt, Stats
+from dfinery_async import ClientClosed, Delivery, DeliveryError, Event, Receipt, Stats
 from dfinery_async.runtime.export_stream import ExportStream
 from dfinery_async.runtime.room import Room
 from dfinery_async.runtime.tasks import TaskOwner
@@ -121,8 +122,7 @@ CALLS: dict[str, Call] = {
     "export save csv": save("csv"),
     "export save jsonl": save("jsonl"),
 }
-HALF_CLOSED = pytest.mark.xfail(reason="a client whose aclose() was cancelled can't be closed any more")
-CANCELLED = [pytest.param(name, marks=HALF_CLOSED if name == "client.aclose" else ()) for name in CALLS]
+CLOSES = {"client.aclose": "client", "producer.aclose": "producer", "producer block": "producer"}
 
 
 async def cancelled_at(name: str, way: str, state: str, point: int, folder: Path) -> bool:
@@ -138,15 +138,15 @@ async def cancelled_at(name: str, way: str, state: str, point: int, folder: Path
 async def cancelled_in(world: World, name: str, way: str, point: int, folder: Path) -> bool:
     watched = await WAYS[way](CALLS[name](world, folder), point)
     if watched.fired_at is None:
-        await world.inspect()
+        await world.inspect(CLOSES.get(name, ""))
         return False
     assert asyncio.get_running_loop().time() - watched.fired_at <= IN_TIME, "a cancelled call goes on"
-    await world.inspect()
+    await world.inspect(CLOSES.get(name, ""))
     return True
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", CANCELLED)
+@pytest.mark.parametrize("name", CALLS)
 def test_a_call_may_be_cancelled_anywhere(name: str, way: str, tmp_path: Path) -> None:
     async def scenario() -> int:
         points = 0
@@ -214,6 +214,71 @@ def torn_down_at(name: str, state: str, point: int, folder: Path) -> bool:
     assert all(receipt.done() for receipt in world.receipts.values())
     world.nothing_left()
     return pending
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("closing", [False, True])
+def test_cancelling_one_of_several_who_wait_leaves_the_others(way: str, closing: bool) -> None:
+    async def scenario() -> None:
+        world = World("full")
+        await world.prepare()
+        [first, *_] = world.receipts.values()
+
+        async def wait() -> Delivery:
+            return await first
+
+        other, flush = asyncio.create_task(wait()), asyncio.create_task(world.producer.flush())
+        watched = await WAYS[way](world.producer.flush() if closing else wait(), 1)
+        assert watched.fired_at is not None
+        assert isinstance(await other, Delivery)
+        assert (await flush).delivered == 2
+        await world.inspect()
+
+    on_bench(scenario())
+
+
+@pytest.mark.xfail(reason="it is cancelled, or goes on, in place of a ClientClosed")
+@pytest.mark.parametrize("state", ["warm", "limited", "full", "failing"])
+def test_a_call_under_way_hears_that_the_client_closed(state: str) -> None:
+    async def scenario() -> None:
+        world = World(state)
+        await world.prepare()
+        if state == "failing":
+            world.far_end.answer = lambda call: failed(50000)
+        calls = [asyncio.create_task(world.client.send_events(f"u{number}", "e")) for number in range(4)]
+        await asyncio.sleep(0.2 if state == "failing" else 0.01)
+        await world.client.aclose()
+        closed_at = asyncio.get_running_loop().time()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert asyncio.get_running_loop().time() - closed_at <= IN_TIME
+        assert {type(outcome) for outcome in outcomes} == {ClientClosed}
+        await world.inspect("client")
+
+    on_bench(scenario())
+
+
+@pytest.mark.xfail(reason="a sender that was cancelled settles nothing")
+def test_whoever_waits_hears_that_the_tasks_of_the_library_were_cancelled() -> None:
+    async def scenario() -> None:
+        world = World("warm")
+        await world.prepare()
+        receipts = [await world.track(f"u{number}") for number in range(5)]
+        flush = asyncio.create_task(world.producer.flush())
+        await asyncio.sleep(0.01)
+        for task in asyncio.all_tasks():
+            if task.get_name().startswith("dfinery:"):
+                task.cancel()
+        try:
+            async with asyncio.timeout(IN_TIME):
+                for receipt in receipts:
+                    with pytest.raises(DeliveryError):
+                        await receipt
+                assert (await flush).dropped == 5
+            assert world.producer.stats().state == "failed"
+        finally:
+            await world.producer.aclose(timeout=0)
+
+    on_bench(scenario())
 
 
 async def run_in_callers_task(_: TaskOwner, work: Coroutine[Any, Any, Any], name: str) -> Any:
