@@ -45,7 +45,7 @@ class Settler(Protocol):
     def hopeless(self, error: DfineryError) -> None:
         """Nothing but refusals for a long time: whoever waits for room should hear why."""
 
-    def crashed(self, error: Exception) -> None:
+    def crashed(self, error: BaseException) -> None:
         """Something happened that has no meaning: nothing more will be sent."""
 
 
@@ -202,8 +202,11 @@ class Dispatcher:
                 self._idle.append(waiter)
                 self._pump()
                 batch = await waiter
-        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be left waiting
-            self._settler.crashed(error)
+        except BaseException as error:  # whatever it is, nobody may be left waiting
+            if not self.stopped:
+                self._settler.crashed(error)
+            if not isinstance(error, Exception):
+                raise  # somebody cancelled our task, or the interpreter ends
 
     async def _attempt(self, batch: Batch) -> Outcome:
         try:

@@ -243,11 +243,14 @@ class Producer:
         """Let nobody wait for room that will not come."""
         self._room.refuse(lambda: _refusal(error))
 
-    def crashed(self, error: Exception) -> None:
+    def crashed(self, error: BaseException) -> None:
         """The engine met what it has no answer for, such as a bug in a custom transport: nothing can go on.
 
         Whoever waits hears why, at once; nothing hangs.
         """
+        if isinstance(error, asyncio.CancelledError):  # the loop ends, or somebody cancels every task there is
+            self._finish()
+            return
         _log.error("the producer stopped: %s", type(error).__name__)
         failure = DfineryError(f"the producer stopped: an unexpected {type(error).__name__}")
         failure.__cause__ = error

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from dfinery_async.errors import ClientClosed
+
 __all__ = ["TaskOwner"]
 
 T = TypeVar("T")
@@ -20,23 +22,44 @@ class TaskOwner:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._tasks)
 
     def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Run `work` in a task of its own."""
+        """Run `work` in a task of its own.
+
+        Raises:
+            ClientClosed: after `aclose()`.
+        """
+        if self._closed:
+            work.close()
+            raise ClientClosed("the client is closed")
         task = asyncio.get_running_loop().create_task(work, name=f"dfinery:{name}")
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def run(self, work: Coroutine[Any, Any, T], name: str) -> T:
-        """Run `work` in a task of its own and wait for it. Cancelling the wait leaves the work running."""
-        return await asyncio.shield(self.start(work, name))
+        """Run `work` in a task of its own and wait for it. Cancelling the wait leaves the work running.
+
+        Raises:
+            ClientClosed: the client was closed meanwhile.
+        """
+        task = self.start(work, name)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            waiter = asyncio.current_task()
+            if task.cancelled() and waiter is not None and not waiter.cancelling():
+                # It is not the caller who was cancelled: to tell it so would end it without a word.
+                raise ClientClosed("the client was closed while this call was under way") from None
+            raise
 
     async def aclose(self) -> None:
-        """Cancel what still runs and wait until it has ended."""
+        """Cancel what still runs, wait until it has ended, and take nothing more."""
+        self._closed = True
         own = asyncio.current_task()
         while tasks := [task for task in self._tasks if task is not own]:
             for task in tasks:
