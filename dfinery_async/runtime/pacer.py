@@ -20,7 +20,7 @@ from dfinery_async.config import FAMILIES, Family, PacingConfig, RetryConfig
 from dfinery_async.core.quota import QuotaWindow, read_headers
 from dfinery_async.core.reply import Headers
 from dfinery_async.core.retry import backoff
-from dfinery_async.errors import DfineryError, RateLimited
+from dfinery_async.errors import ClientClosed, DfineryError, RateLimited
 from dfinery_async.models import Quota
 from dfinery_async.runtime import clock
 from dfinery_async.runtime.tasks import TaskOwner
@@ -186,9 +186,11 @@ class Pacer:
 
     def _ended(self, drawing: asyncio.Task[None]) -> None:
         """Nobody may wait for leave that nobody gives any more."""
-        failure = None if drawing.cancelled() else drawing.exception()
-        self._failure = DfineryError("the pacing of calls has ended")
-        self._failure.__cause__ = failure
+        if drawing.cancelled():
+            self._failure = ClientClosed("the client was closed while this call was under way")
+        else:
+            self._failure = DfineryError("the pacing of calls has ended by a defect")
+            self._failure.__cause__ = drawing.exception()
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(self._failure)
