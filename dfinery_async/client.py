@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 import os
 import random
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -37,12 +37,12 @@ from dfinery_async.core.endpoints import (
 )
 from dfinery_async.core.export_plan import MAX_DAYS_PER_CALL, event_export_bodies, profile_export_body
 from dfinery_async.errors import ClientClosed, ConfigError, DfineryError, InvalidInputError
-from dfinery_async.models import Event, Identity, Quota, Report, Stats
+from dfinery_async.models import Event, Identity, Quota, Report
 from dfinery_async.runtime import clock
 from dfinery_async.runtime.calls import Caller
 from dfinery_async.runtime.export import Export
 from dfinery_async.runtime.gateway import Gateway
-from dfinery_async.runtime.loading import pull
+from dfinery_async.runtime.loading import Progress, Reporter, Source
 from dfinery_async.runtime.pacer import make_pacers
 from dfinery_async.runtime.producer import Producer
 from dfinery_async.runtime.rejects import OnRejected
@@ -353,23 +353,25 @@ class DfineryClient:
 
     async def load(
         self,
-        source: Iterable[tuple[Identity | str, Event | str]] | AsyncIterable[tuple[Identity | str, Event | str]],
+        source: Source,
         *,
-        progress: Callable[[Stats], object] | None = None,
+        progress: Progress | None = None,
         **options: Any,
     ) -> Report:
         """Send all events of a source through a producer, pulled only as fast as they are sent.
 
         Args:
             source: pairs of identity and event, sync or async; it is never made a list of.
-            progress: called with the books a few times a second.
+            progress: called with the books (`Stats`) a few times a second.
             **options: as for `producer`.
 
         Returns:
             The final books.
         """
         async with self.producer(**options) as producer:
-            await pull(source, producer, progress)
+            await producer.track_many(source, progress=progress)
+            with Reporter(producer.stats, progress):
+                await producer.flush()
         return await producer.aclose()
 
     def _export(self, endpoint: Endpoint, bodies: Sequence[bytes], zone: dt.tzinfo | None) -> Export:

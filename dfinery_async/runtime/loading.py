@@ -1,55 +1,56 @@
-"""Pulling a source through a producer, no faster than it is sent."""
+"""Pulling a source, no faster than it is sent."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from typing import TypeAlias
 
 from dfinery_async.models import Event, Identity, Stats
-from dfinery_async.runtime.producer import Producer
 
-__all__ = ["pull"]
+__all__ = ["Progress", "Reporter", "Source", "pull"]
+
+Source: TypeAlias = "Iterable[tuple[Identity | str, Event | str]] | AsyncIterable[tuple[Identity | str, Event | str]]"
+"""Pairs of identity and event, sync or async."""
+
+Progress: TypeAlias = Callable[[Stats], object]
+"""Called with the books of a producer a few times a second."""
 
 _PROGRESS_EVERY = 0.25
 
 
-async def pull(
-    source: Iterable[tuple[Identity | str, Event | str]] | AsyncIterable[tuple[Identity | str, Event | str]],
-    producer: Producer,
-    progress: Callable[[Stats], object] | None = None,
-) -> None:
-    """Track every pair of a source; `track` waits when the producer is full, so the source is pulled no faster."""
-    reporter = None
-    if progress is not None:
-        reporter = _Reporter(producer, progress)
-        reporter.start()
-    try:
-        if isinstance(source, AsyncIterable):
-            async for identity, event in source:
-                await producer.track(identity, event)
-        else:
-            for identity, event in source:
-                await producer.track(identity, event)
-        if reporter is not None:
-            await producer.flush()
-    finally:
-        if reporter is not None:
-            reporter.stop()
+async def pull(source: Source, track: Callable[[Identity | str, Event | str], Awaitable[object]]) -> int:
+    """Hand every pair of a source to `track`, which waits when there is no room. Returns how many there were."""
+    count = 0
+    if isinstance(source, AsyncIterable):
+        async for identity, event in source:
+            await track(identity, event)
+            count += 1
+    else:
+        for identity, event in source:
+            await track(identity, event)
+            count += 1
+    return count
 
 
-class _Reporter:
-    """Calls `progress` a few times a second, by a timer of the loop, and once at the end."""
+class Reporter:
+    """Tells the progress by a timer of the loop, at the begin and at the end; for use in a `with` block."""
 
-    def __init__(self, producer: Producer, progress: Callable[[Stats], object]) -> None:
-        self._producer = producer
+    def __init__(self, stats: Callable[[], Stats], progress: Progress | None) -> None:
+        self._stats = stats
         self._progress = progress
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
-        self._progress(self._producer.stats())
-        self._timer = asyncio.get_running_loop().call_later(_PROGRESS_EVERY, self.start)
+    def __enter__(self) -> None:
+        self._tell()
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._progress(self._producer.stats())
+        if self._progress is not None:
+            self._progress(self._stats())
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(self._stats())
+            self._timer = asyncio.get_running_loop().call_later(_PROGRESS_EVERY, self._tell)

@@ -12,20 +12,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from dfinery_async.config import DeliveryConfig, RetryConfig
-from dfinery_async.core import codec
 from dfinery_async.core.books import Books, Fate
 from dfinery_async.core.lanes import Caps, Lanes
 from dfinery_async.core.work import Batch, Work
-from dfinery_async.errors import ClientClosed, DeliveryError, DfineryError, InvalidInputError
+from dfinery_async.errors import ClientClosed, DeliveryError, DfineryError
 from dfinery_async.models import Delivery, Event, Identity, Report, Stats
-from dfinery_async.runtime import clock
 from dfinery_async.runtime.dispatcher import Dispatcher
 from dfinery_async.runtime.gateway import Gateway
+from dfinery_async.runtime.intake import event_receipt, identity_receipt, profile_receipt
+from dfinery_async.runtime.loading import Progress, Reporter, Source, pull
 from dfinery_async.runtime.receipts import Receipt
 from dfinery_async.runtime.rejects import OnRejected, Rejects
 from dfinery_async.runtime.room import Room
 from dfinery_async.runtime.tasks import TaskOwner
-from dfinery_async.values import check_properties, moment_text
 
 __all__ = ["Producer"]
 
@@ -114,8 +113,7 @@ class Producer:
                 which. What was accepted before is kept, and `client.set_tokens` lets it go on.
             ClientClosed: the producer was closed, or belongs to another event loop or process.
         """
-        key, receipt = self._event(identity, event)
-        return await self._offer(key, receipt)
+        return await self._offer(*event_receipt(identity, event, _now()))
 
     def track_nowait(self, identity: Identity | str, event: Event | str) -> Receipt:
         """Hand over one event if there is room for it now.
@@ -125,7 +123,7 @@ class Producer:
             QueueFull: there is no room.
             ClientClosed: the producer was closed.
         """
-        key, receipt = self._event(identity, event)
+        key, receipt = event_receipt(identity, event, _now())
         self._check_open()
         if self._room.has(receipt):
             self._enter(key, receipt)
@@ -135,29 +133,32 @@ class Producer:
             raise self._room.full()
         return receipt
 
+    async def track_many(self, source: Source, *, progress: Progress | None = None) -> int:
+        """Hand over all events of a source, pulled only as fast as there is room; it is never made a list of.
+
+        Args:
+            source: pairs of identity and event, sync or async.
+            progress: called with the books (`stats()`) a few times a second.
+
+        Returns:
+            How many were accepted. They are not delivered yet: `flush` waits for that. Raises as `track` does.
+        """
+        with Reporter(self.stats, progress):
+            return await pull(source, self.track)
+
     async def identify(self, identity: Identity | str) -> Receipt:
         """Create or update the unified profile of an identity, in its place among the user's other work.
 
         Neighbouring calls for the same identity that wait become one request. Raises as `track` does.
         """
-        key = codec.encode_identity(Identity.of(identity))
-        return await self._offer(
-            key, Receipt("identities", None, size=len(key), moment=moment_text(clock.wall()), accepted_at=_now())
-        )
+        return await self._offer(*identity_receipt(identity, _now()))
 
     async def set_profile(self, identity: Identity | str, properties: Mapping[str, Any]) -> Receipt:
         """Set user properties, in their place among the user's other work.
 
         Neighbouring updates of a user that wait become one request, in which later values win. Raises as `track` does.
         """
-        key = codec.encode_identity(Identity.of(identity))
-        checked = check_properties(properties, "properties")
-        if not checked:
-            raise InvalidInputError("a profile update needs at least one property", field="properties")
-        size = len(codec.profile_body(b"", checked, ""))
-        return await self._offer(
-            key, Receipt("profiles", checked, size=size, moment=moment_text(clock.wall()), accepted_at=_now())
-        )
+        return await self._offer(*profile_receipt(identity, properties, _now()))
 
     async def flush(self, timeout: float | None = None) -> Report:
         """Wait until all that was accepted before this call is settled, retries included.
@@ -265,14 +266,6 @@ class Producer:
         if ended:
             self._wake_flushes()
         self._room.grant()
-
-    def _event(self, identity: Identity | str, event: Event | str) -> tuple[bytes, Receipt]:
-        """Encode an event: from here on it is bytes, and nothing that its caller does changes it."""
-        key = codec.encode_identity(Identity.of(identity))
-        event = Event.of(event)
-        payload = codec.encode_event(event)
-        items = 0 if event.items is None else len(event.items)
-        return key, Receipt("events", payload, size=len(payload), items=items, accepted_at=_now())
 
     async def _offer(self, key: bytes, receipt: Receipt) -> Receipt:
         self._check_open()

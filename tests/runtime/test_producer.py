@@ -730,6 +730,20 @@ def test_load_pulls_a_source_no_faster_than_it_is_sent() -> None:
     virtually(scenario())
 
 
+def test_track_many_waits_for_room_and_counts() -> None:
+    async def scenario() -> None:
+        seen: list[Stats] = []
+        async with client_of(FarEnd()) as client, client.producer(max_pending_events=10) as producer:
+            pairs = ((f"u{number}", numbered(number)) for number in range(500))
+            assert await producer.track_many(pairs, progress=seen.append) == 500
+            assert producer.stats().accepted == 500
+            assert (seen[0].accepted, seen[-1].accepted) == (0, 500)
+            assert len(seen) > 3
+            assert await producer.track_many([]) == 0
+
+    virtually(scenario())
+
+
 def test_a_cancelled_load_stops_pulling_and_closes() -> None:
     async def scenario() -> None:
         async with client_of(FarEnd(latency=3600.0)) as client:
