@@ -38,6 +38,7 @@ class Health:
         self.probe_at: float = math.inf
         self._retry = retry
         self._refused: Verdict | None = None
+        self._refusal: DfineryError | None = None
         self._refused_since = 0.0
         self._probe_delay = _FIRST_PROBE
         self._unanswered = 0
@@ -67,7 +68,7 @@ class Health:
             if self._refused is None:
                 self._refused_since = now
                 self._probe_delay = _FIRST_PROBE
-            self._refused = outcome.verdict
+            self._refused, self._refusal = outcome.verdict, outcome.error
             self.probe_at = now + self._probe_delay
         else:
             self._refused = None
@@ -102,4 +103,4 @@ class Health:
         """Return the reason why handing over more has no use, or `None`."""
         if self._refused is None or now - self._refused_since < HOPELESS_AFTER:
             return None
-        return self.trouble
+        return self._refusal

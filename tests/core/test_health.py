@@ -60,6 +60,8 @@ def test_refusals_for_a_minute_are_hopeless_until_something_changes() -> None:
     see(health, REFUSED, 30.0)
     assert health.hopeless(HOPELESS_AFTER - 0.1) is None
     assert health.hopeless(HOPELESS_AFTER) is REFUSED.error
+    see(health, SILENT, 90.0)  # the refusal stays the reason, whatever a probe meets
+    assert health.hopeless(91.0) is REFUSED.error
     health.resume(100.0)
     assert health.probe_at == 100.0
     assert health.hopeless(100.0) is None
