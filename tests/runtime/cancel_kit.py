@@ -264,7 +264,8 @@ class World:
         with suppress(*[ClientClosed] * bool(closed)):
             receipt = await producer.track("afterwards, too", "e")
             assert (await receipt).status == "delivered"
-        assert far_end.cut == 0, "a request on the wire was cut"
+        if "client" not in closed:
+            assert far_end.cut == 0, "a request on the wire was cut"
         books = await producer.aclose()
         assert balanced(books)
         assert books.pending == 0, "the books end with work that is pending"

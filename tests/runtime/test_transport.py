@@ -190,7 +190,7 @@ async def test_requests_in_the_air_are_as_many_as_connections(connections: int, 
     server = Server(Gate(connections))
     settings = ConnectionConfig(max_connections=connections)
     async with server.serving(), client_of(server, connections=settings) as client:
-        shards = client._transport._shards
+        shards: list[Any] = client._transport._shards
         assert await send(client, calls) == [None] * calls
         assert [len(shard.pool._pool.connections) <= 8 for shard in shards] == [True] * -(-connections // 8)
     assert server.most_in_air == connections
@@ -416,7 +416,7 @@ async def test_nobody_listens() -> None:
 async def test_a_pool_that_has_lost_its_slots_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dfinery_async.runtime.transport._POOL_TIMEOUT", 0.05)
     server = Server()
-    settings = {"connections": ConnectionConfig(max_connections=2), "retry": RetryConfig(total=10.0)}
+    settings: dict[str, Any] = {"connections": ConnectionConfig(max_connections=2), "retry": RetryConfig(total=10.0)}
     async with server.serving(), client_of(server, **settings) as client:
         await client.send_events("u", "e")
         [shard] = client._transport._shards
@@ -538,6 +538,7 @@ async def test_leaving_an_export_early_gives_its_connection_back() -> None:
     server = Server(endless)
     settings = ConnectionConfig(max_connections=1)
     async with server.serving(), client_of(server, connections=settings) as client:
+        shards: list[Any] = client._transport._shards
         for rows in (0, 1, 1000):
             async with client.export_profiles() as export:
                 if rows:
@@ -547,7 +548,7 @@ async def test_leaving_an_export_early_gives_its_connection_back() -> None:
                         if taken == rows:
                             break
             assert len(client._transport._slots) == 1
-            assert client._transport._shards[0].pool._pool.connections == []
+            assert shards[0].pool._pool.connections == []
             await client.send_events("u", "e")
     assert len(server.requests) == 6
     assert server.open == 0
