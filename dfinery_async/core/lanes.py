@@ -124,6 +124,11 @@ class Lanes:
         elif not lane.front and self._full(lane):
             self._make_ready(lane, now)
 
+    def ready(self, now: float) -> list[tuple[Family, bool]]:
+        """Return for which families, and whether for retries, `take` would give a request. Retries come first."""
+        self._wake(now)
+        return [kind for kind, lanes in self._ready.items() if lanes]
+
     def has_ready(self, family: Family, now: float, *, retry: bool = False) -> bool:
         """Whether `take` with these arguments would give a request."""
         self._wake(now)
@@ -284,5 +289,6 @@ class Lanes:
 
 
 def _nobody_ready() -> dict[_Kind, Ready[_Lane]]:
-    families: tuple[Family, ...] = ("events", "identities", "profiles")
-    return {(family, retry): Ready() for family in families for retry in (False, True)}
+    # In the order in which they go: retries hold up their users, and the rarer kinds would wait behind many events.
+    families: tuple[Family, ...] = ("identities", "profiles", "events")
+    return {(family, retry): Ready() for retry in (True, False) for family in families}

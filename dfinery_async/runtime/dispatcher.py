@@ -89,10 +89,9 @@ class Dispatcher:
 
     def state(self) -> str:
         """What hinders delivery, in one word; `"running"` when nothing does."""
-        now = _now()
         state = self.health.state()
         if state == "running" and any(
-            self._has_ready(family, now) and self._gateway.pacers[family].hold() > 0 for family in _FAMILIES
+            self._gateway.pacers[family].hold() > 0 for family, _ in self._lanes.ready(_now())
         ):
             return "throttled"
         return state
@@ -139,10 +138,8 @@ class Dispatcher:
             now = _now()
             self._give_up(now)
             if self.health.open:
-                # Retries first, as far as their budget goes: they hold up their users.
-                for retry in (True, False):
-                    for family in _FAMILIES:
-                        self._hand_out(family, now, retry=retry)
+                for family, retry in self._lanes.ready(now):
+                    self._hand_out(family, now, retry=retry)
             elif now >= self.health.probe_at:
                 self._probe(now)
             self._arm(now)
@@ -167,12 +164,11 @@ class Dispatcher:
 
     def _probe(self, now: float) -> None:
         """While nothing gets through, try one request now and then."""
-        for family in _FAMILIES:
-            for retry in (True, False):
-                if self._lanes.has_ready(family, now, retry=retry) and self._gateway.pacers[family].try_take():
-                    self.health.probing(now)
-                    self._launch(family, now, retry=retry)
-                    return
+        for family, retry in self._lanes.ready(now):
+            if self._gateway.pacers[family].try_take():
+                self.health.probing(now)
+                self._launch(family, now, retry=retry)
+                return
 
     def _launch(self, family: Family, now: float, *, retry: bool) -> None:
         batch = self._lanes.take(family, now, retry=retry)
@@ -255,9 +251,6 @@ class Dispatcher:
         else:
             self._lanes.settle(batch, now)
             self._settler.rejected(batch, outcome.error or DfineryError("refused"))
-
-    def _has_ready(self, family: Family, now: float) -> bool:
-        return any(self._lanes.has_ready(family, now, retry=retry) for retry in (True, False))
 
     def _arm(self, now: float) -> None:
         """Set the timer for the next moment at which something that waits is due."""

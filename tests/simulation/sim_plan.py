@@ -94,13 +94,13 @@ class Plan:
 def make_plan(seed: int, scale: float = 1.0) -> Plan:
     """Draw a plan. The seed and the scale alone decide it."""
     chance = Random(f"plan {seed}")
-    size = chance.choices((450, 1400, 2600, 6500), (30, 35, 25, 10))[0] * chance.uniform(0.6, 1.4)
-    units = max(20, int(size * scale))
-    several = chance.choices((1, 2, 3), (80, 15, 5))[0]
+    bulk = chance.random() < 0.3  # much work in full requests; the others do everything that users may do
+    units = max(20, int(scale * (chance.uniform(2000, 9000) if bulk else chance.choice((100, 400, 1000)))))
+    several = 1 if bulk else chance.choices((1, 2, 3), (80, 15, 5))[0]
     faults = chance.choice((0.0, 0.02, 0.1, 0.15, 0.3, 0.6))
     return Plan(
         seed=seed,
-        producers=[_producer(chance, units // several) for _ in range(several)],
+        producers=[_producer(chance, units // several, bulk=bulk) for _ in range(several)],
         attempt_timeout=chance.choice((2.0, 10.0, 60.0)),
         connections=chance.choice((1, 2, 4, 8, 16, 64)),
         retry={"base": chance.choice((0.05, 0.2, 1.0)), "cap": chance.choice((2.0, 10.0, 30.0))},
@@ -109,8 +109,8 @@ def make_plan(seed: int, scale: float = 1.0) -> Plan:
         cap=chance.choices((100, 99, 40, 7, 1), (80, 5, 8, 5, 2))[0],
         cap_changes=chance.random() < 0.1,
         poison=chance.choices((0.0, 0.001, 0.01, 0.05), (60, 15, 20, 5))[0],
-        items=chance.random() < 0.15,
-        large=chance.random() < 0.1,
+        items=not bulk and chance.random() < 0.2,
+        large=not bulk and chance.random() < 0.15,
         headers=chance.choice(("none", "seconds", "milliseconds", "undated")),
         quota=chance.random() < 0.3,
         jumps=chance.random() < 0.3,
@@ -119,24 +119,23 @@ def make_plan(seed: int, scale: float = 1.0) -> Plan:
     )
 
 
-def _producer(chance: Random, units: int) -> ProducerPlan:
+def _producer(chance: Random, units: int, *, bulk: bool) -> ProducerPlan:
     users = chance.choice((1, 3, 10, 30, 100))
     slope = chance.choice((0.0, 0.8, 1.0, 1.5))
     on_full = chance.choices(("wait", "raise", "drop_newest"), (80, 10, 10))[0]
-    pending = chance.choices((1, 5, 50, 500, 100_000), (3, 7, 20, 40, 30))[0]
+    pending = chance.choices((1, 5, 50, 500, 100_000), (0, 0, 0, 20, 80) if bulk else (5, 10, 20, 35, 30))[0]
     options: dict[str, Any] = {"on_full": on_full, "max_pending_events": pending}
     if chance.random() < 0.3:
         options["linger"] = chance.choice((0.01, 0.5, 5.0))
     if chance.random() < 0.3:
         options["max_in_flight"] = chance.choice((1, 2, 8, 200))
-    if chance.random() < 0.1:
+    if not bulk and chance.random() < 0.15:
         options["max_pending_bytes"] = chance.choice((300, 5_000, 100_000))
-    if chance.random() < 0.1:
+    if not bulk and chance.random() < 0.15:
         options["max_batch_bytes"] = chance.choice((200, 2_000, 20_000))
     if chance.random() < 0.2:
         options["delivery_timeout"] = chance.choice((1.0, 20.0, 300.0))
     early = chance.random() < 0.2
-    bulk = chance.random() < 0.6
     return ProducerPlan(
         options=options,
         units=units,
@@ -152,8 +151,8 @@ def _producer(chance: Random, units: int) -> ProducerPlan:
         nowait=0.0 if bulk else chance.choice((0.0, 0.2, 1.0)),
         profile=0.0 if bulk else chance.choice((0.0, 0.01, 0.2)),
         identify=0.0 if bulk else chance.choice((0.0, 0.01, 0.1)),
-        await_receipts=chance.choice((0.0, 0.0, 0.02)),
-        pause=chance.choice((0.0, 0.001, 0.001, 0.02)),
+        await_receipts=0.0 if bulk else chance.choice((0.0, 0.01, 0.1)),
+        pause=0.0 if bulk else chance.choice((0.0, 0.001, 0.02, 0.2)),
         collect=chance.choices(("no", "sync", "async"), (70, 15, 15))[0],  # type: ignore[arg-type]
     )
 

@@ -30,7 +30,7 @@ __all__ = ["Crowd", "Wall"]
 
 SLACK = 0.5  # seconds beyond a time-out after which flush and aclose must be back
 _MOMENT = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
-_SAMPLE_EVERY = 32
+_SAMPLE_EVERY = 50
 
 
 class Wall:
