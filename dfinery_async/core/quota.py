@@ -205,8 +205,8 @@ class QuotaWindow:
         """Wait no longer than a window that turned out to be shorter."""
         latest = now + self.period
         self._hold_until = min(self._hold_until, latest + self._spread())
-        if self.reset_at is not None:
-            self.reset_at = min(self.reset_at, latest)
+        if self.reset_at is not None and self.reset_at > latest:
+            self.reset_at, self._guessed = latest, True  # the next reply tells when it really ends
 
     def _spread(self) -> float:
         return min(2.0, self.period / 20)

@@ -761,3 +761,12 @@ def test_calls_without_a_reply_cost_at_most_as_many_refusals(seed: int, limit: i
     surprises, losses = run(Server(limit, 20, spelling=0), window, chance, until=100.0, lost=0.1)
 
     assert surprises <= losses
+
+
+def test_after_a_change_of_period_the_true_reset_is_believed() -> None:
+    window = QuotaWindow(1000, 3600.0)
+    window.observe(Observation(period=3600.0, remaining=500, reset_in=3000.0), 0.0)
+    window.observe(Observation(period=60.0, remaining=10), 1.0)
+    assert window.reset_at == 61.0
+    window.observe(Observation(period=60.0, remaining=9, reset_in=58.0), 30.0)
+    assert window.reset_at == 88.0
