@@ -105,6 +105,7 @@ class FarEnd(httpx.AsyncBaseTransport):
         self._cap = plan.cap
         self._weather = Weather(until=self.chance.uniform(0.0, 5.0))
         self._quotas = [self._draw_quota() for _ in _FAMILIES]
+        self._spent_until = [0.0 for _ in _FAMILIES]  # when the window ends that a dated answer has called spent
         self._loop = asyncio.get_running_loop()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -117,6 +118,8 @@ class FarEnd(httpx.AsyncBaseTransport):
         if attempt is None:
             return _CODES[40000]
         self._ledger.departs(attempt)
+        if now < self._spent_until[_FAMILIES[path]] - 1.0:
+            self._ledger.breaks("pace", f"a call to {path}, though its quota was said to be spent")
         weather = self._forecast(now)
         fate = "fine" if self.calm else weather.fate(self.chance.random())
         if weather.outage and not self.calm:
@@ -125,6 +128,8 @@ class FarEnd(httpx.AsyncBaseTransport):
         end = End.DOUBT
         try:
             response, end = await self._serve(attempt, path, fate, weather)
+            if "date" in response.headers:
+                self._tell(path, response)
             return response
         except asyncio.CancelledError:  # we were given up, whatever came of it
             self._ledger.doubtful.update(attempt.units)
@@ -135,7 +140,7 @@ class FarEnd(httpx.AsyncBaseTransport):
     async def _serve(self, attempt: Attempt, path: str, fate: str, weather: Weather) -> tuple[httpx.Response, End]:
         chance = self.chance
         low, high = weather.latency
-        delay = low if low == high or self.calm else chance.uniform(low, high)
+        delay = 0.02 if self.calm else low if low == high else chance.uniform(low, high)
         match fate:
             case "fine":
                 await asyncio.sleep(delay)
@@ -237,22 +242,29 @@ class FarEnd(httpx.AsyncBaseTransport):
             headers["date"] = email.utils.formatdate(wall, usegmt=True)
         return headers
 
+    def _tell(self, path: str, response: httpx.Response) -> None:
+        """Note until when the client must be silent, by what it is told now."""
+        quota = self._quotas[_FAMILIES[path]]
+        if response.headers["x-ratelimit-remaining"] == "0" and not self._plan.quota_changes:
+            self._spent_until[_FAMILIES[path]] = quota.ends()
+
     def _forecast(self, now: float) -> Weather:
         weather = self._weather
         if now >= weather.until and not self.calm:
             weather = self._weather = make_weather(self._plan, self.chance, now)
             if self._plan.cap_changes:
                 self._cap = self.chance.choice((100, 60, 20, 5))
-            if self._plan.quota and self.chance.random() < 0.3:
+            if self._plan.quota and self._plan.quota_changes and self.chance.random() < 0.3:
                 self._quotas = [self._draw_quota() for _ in _FAMILIES]
         return weather
 
     def _draw_quota(self) -> _Quota:
         if not self._plan.quota:
             return _Quota(_CALM_QUOTA, 60.0)
-        return _Quota(self.chance.choice((3, 20, 200, 1000)), self.chance.choice((1.0, 10.0, 60.0)))
+        return _Quota(*self.chance.choice(((3, 1.0), (20, 1.0), (20, 10.0), (200, 10.0), (200, 60.0), (1000, 60.0))))
 
     def settle(self) -> None:
         """From now on nothing goes wrong any more."""
         self.calm = True
         self._quotas = [_Quota(_CALM_QUOTA, 60.0) for _ in _FAMILIES]
+        self._spent_until = [0.0 for _ in _FAMILIES]

@@ -86,6 +86,7 @@ class Plan:
     large: bool
     headers: Literal["none", "seconds", "milliseconds", "undated"]
     quota: bool
+    quota_changes: bool
     jumps: bool
     new_tokens: bool
     refusals: bool
@@ -113,6 +114,7 @@ def make_plan(seed: int, scale: float = 1.0) -> Plan:
         large=not bulk and chance.random() < 0.15,
         headers=chance.choice(("none", "seconds", "milliseconds", "undated")),
         quota=chance.random() < 0.3,
+        quota_changes=chance.random() < 0.5,
         jumps=chance.random() < 0.3,
         new_tokens=chance.random() < 0.2,
         refusals=chance.random() < 0.25,

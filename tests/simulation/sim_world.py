@@ -23,7 +23,7 @@ from dfinery_async.runtime import clock
 __all__ = ["Result", "simulate"]
 
 _LONGEST = 20_000.0  # virtual seconds until all is handed over, whatever goes wrong
-_LONGEST_CLOSE = 3_000.0  # when nothing goes wrong any more
+_LONGEST_CLOSE = 600.0  # when nothing goes wrong any more, and a second more a unit: it may travel alone
 _log = logging.getLogger("dfinery_async.producer")
 
 
@@ -77,7 +77,7 @@ class _World:
             async with asyncio.timeout(_LONGEST):
                 await self._live(client)
             far_end.settle()
-            async with asyncio.timeout(_LONGEST_CLOSE):
+            async with asyncio.timeout(_LONGEST_CLOSE + len(self.ledger.receipts)):
                 for crowd in self.crowds:
                     if not crowd.producer.closed:
                         await crowd.producer.aclose(None)
