@@ -1,6 +1,7 @@
 """Simulate many seeds: `python tests/simulation/run.py --seeds 1..6000 --deliveries 10000000 --processes 2`.
 
-A seed, with the scale, decides all of a simulation: a failure is repeated by running its seed alone.
+A seed, with the scale, decides all of a simulation: a failure is repeated by running its seed alone. `--zipf` shows
+instead what order per user costs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from sim_world import Result, simulate
+from sim_zipf import STREAMS, ordered, stream, unordered
 
 _REPORT_EVERY = 15.0
 _CHUNK = 4
@@ -21,6 +23,8 @@ _CHUNK = 4
 
 def main() -> int:
     options = _options()
+    if options.zipf:
+        return _zipf()
     first, _, last = options.seeds.partition("..")
     seeds = range(int(first), int(last or first) + 1)
     began = reported = time.monotonic()
@@ -61,8 +65,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--deliveries", type=int, default=0, help="stop when there were so many")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--scale", type=float, default=1.0, help="size of every simulation")
+    parser.add_argument("--zipf", action="store_true", help="throughput with order and without, by distribution of users")
     parser.add_argument("--verbose", action="store_true", help="a line for every seed")
     return parser.parse_args()
+
+
+def _zipf() -> int:
+    for name in STREAMS:
+        whose = stream(name, 200_000)
+        with_order, without = ordered(whose), unordered(whose)
+        _say(f"{name}: {with_order:.0f} events a second with order, {without:.0f} without: {with_order / without:.3f}")
+    return 0
 
 
 def _results(seeds: Iterable[int], scale: float, processes: int) -> Iterator[Result]:

@@ -81,9 +81,11 @@ class _World:
                 for crowd in self.crowds:
                     if not crowd.producer.closed:
                         await crowd.producer.aclose(None)
-        except TimeoutError:
+        except* TimeoutError:
             states = [crowd.producer.stats() for crowd in self.crowds]
             self.ledger.breaks("waiter", f"not done after {loop.now:.0f} s: {states}")
+        except* Exception as group:  # noqa: BLE001 - whatever a user's call raised that it must not
+            self.ledger.breaks("crash", repr(group.exceptions))
         await client.aclose()
         result.delivered = sum(crowd.producer.stats().delivered for crowd in self.crowds)
         result.requests = far_end.requests
