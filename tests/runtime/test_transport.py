@@ -168,7 +168,6 @@ async def test_a_request_is_http_1_1_with_the_token_and_nothing_to_compress() ->
 
 
 @pytest.mark.asyncio
-@pytest.mark.xfail(reason="the deadline has passed before leave is asked for")
 async def test_a_call_without_retries_needs_no_time_to_spare() -> None:
     async with Server().serving() as server, client_of(server, retry=RetryConfig(total=0)) as client:
         await client.send_events("u", "e")
@@ -496,7 +495,6 @@ async def test_a_router_of_respx_stands_in_as_a_transport() -> None:
     assert route.called
 
 
-@pytest.mark.xfail(reason="httpx looks for h2 in its client, not in its transport")
 def test_http2_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "h2", None)
     with pytest.raises(ConfigError, match=r"pip install .*http2"):
