@@ -215,6 +215,18 @@ def _smoke_commands(session: nox.Session, bin_dir: Path, version: str) -> None:
 
 
 @nox.session
+def simulate(session: nox.Session) -> None:
+    """Simulate 10 million deliveries under faults; 200 million with `--long`. Other options go to the simulation."""
+    session.install("-e", ".")
+    options = list(session.posargs)
+    size = ["--seeds", "1..12000", "--deliveries", "10000000"]
+    if "--long" in options:
+        options.remove("--long")
+        size = ["--seeds", "100001..200000", "--deliveries", "200000000", "--scale", "4"]
+    session.run("python", "tests/simulation/run.py", *size, "--processes", "2", *options)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Run the benchmarks: all, or those named after `--`. Options such as `--write` are handed on."""
     session.install("-e", EXTRAS)

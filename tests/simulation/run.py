@@ -65,7 +65,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--deliveries", type=int, default=0, help="stop when there were so many")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--scale", type=float, default=1.0, help="size of every simulation")
-    parser.add_argument("--zipf", action="store_true", help="throughput with order and without, by distribution of users")
+    parser.add_argument("--zipf", action="store_true", help="what order per user costs")
     parser.add_argument("--verbose", action="store_true", help="a line for every seed")
     return parser.parse_args()
 

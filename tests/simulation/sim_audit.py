@@ -17,9 +17,7 @@ __all__ = ["audit", "check_leaks"]
 async def audit(ledger: Ledger, crowds: list[Crowd]) -> None:
     """Compare the fate of every unit, as its receipt tells it, with what happened to it."""
     tallies = [Counter[str]() for _ in crowds]
-    for number, (user, receipt, call) in enumerate(
-        zip(ledger.user_of, ledger.receipts, ledger.call_of, strict=True)
-    ):
+    for number, (user, receipt, call) in enumerate(zip(ledger.user_of, ledger.receipts, ledger.call_of, strict=True)):
         tally = tallies[user.owner]
         applied = number in ledger.applied
         if call == UNKNOWN:

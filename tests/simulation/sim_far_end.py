@@ -98,7 +98,7 @@ class FarEnd(httpx.AsyncBaseTransport):
         self.calm = False
         self.requests = 0
         self.trace = 0
-        self.zombies = 0
+        self.quiet_at = 0.0  # when nothing is left that we gave up
         self._plan = plan
         self._ledger = ledger
         self._watch = watch
@@ -128,14 +128,14 @@ class FarEnd(httpx.AsyncBaseTransport):
         end = End.DOUBT
         try:
             response, end = await self._serve(attempt, path, fate, weather)
-            if "date" in response.headers:
-                self._tell(path, response)
-            return response
         except asyncio.CancelledError:  # we were given up, whatever came of it
             self._ledger.doubtful.update(attempt.units)
             raise
         finally:
             self._ledger.returns(attempt, end)
+        if "date" in response.headers:
+            self._tell(path, response)
+        return response
 
     async def _serve(self, attempt: Attempt, path: str, fate: str, weather: Weather) -> tuple[httpx.Response, End]:
         chance = self.chance
@@ -182,14 +182,13 @@ class FarEnd(httpx.AsyncBaseTransport):
             self._process(attempt, path, doubtful=True)
         elif fate == "zombie":
             late = self._plan.attempt_timeout * self.chance.uniform(0.5, 3.0)
-            self.zombies += 1
+            self.quiet_at = max(self.quiet_at, self._loop.time() + late)
             self._loop.call_later(late, self._rise, attempt, path)
         await asyncio.sleep(10 * self._plan.attempt_timeout)
         self._ledger.breaks("waiter", "an attempt went on far beyond its deadline")
         return _CODES[50000], End.DOUBT
 
     def _rise(self, attempt: Attempt, path: str) -> None:
-        self.zombies -= 1
         if not self._refusal(attempt, path):
             self._ledger.apply(attempt, doubtful=True, given_up=True)
 

@@ -76,7 +76,7 @@ class Plan:
     producers: list[ProducerPlan]
     attempt_timeout: float
     connections: int
-    retry: dict[str, float]
+    retry: dict[str, Any]
     pacing: dict[str, Any]
     faults: float  # how bad the weather may get
     cap: int  # events that the far end takes in one request; hidden
@@ -93,10 +93,10 @@ class Plan:
 
 
 def make_plan(seed: int, scale: float = 1.0) -> Plan:
-    """Draw a plan. The seed and the scale alone decide it."""
+    """Draw a plan. The seed and the scale alone decide it; a scale above 1 makes only those larger that are large."""
     chance = Random(f"plan {seed}")
     bulk = chance.random() < 0.3  # much work in full requests; the others do everything that users may do
-    units = max(20, int(scale * (chance.uniform(2000, 9000) if bulk else chance.choice((100, 400, 1000)))))
+    units = int(scale * chance.uniform(2000, 9000) if bulk else min(scale, 1.0) * chance.choice((100, 400, 1000)))
     several = 1 if bulk else chance.choices((1, 2, 3), (80, 15, 5))[0]
     faults = chance.choice((0.0, 0.02, 0.1, 0.15, 0.3, 0.6))
     return Plan(
@@ -109,7 +109,7 @@ def make_plan(seed: int, scale: float = 1.0) -> Plan:
         faults=faults,
         cap=chance.choices((100, 99, 40, 7, 1), (80, 5, 8, 5, 2))[0],
         cap_changes=chance.random() < 0.1,
-        poison=chance.choices((0.0, 0.001, 0.01, 0.05), (60, 15, 20, 5))[0],
+        poison=chance.choices((0.0, 0.001, 0.01, 0.05), (60, 30, 10, 0) if bulk else (60, 10, 20, 10))[0],
         items=not bulk and chance.random() < 0.2,
         large=not bulk and chance.random() < 0.15,
         headers=chance.choice(("none", "seconds", "milliseconds", "undated")),
@@ -155,7 +155,7 @@ def _producer(chance: Random, units: int, *, bulk: bool) -> ProducerPlan:
         identify=0.0 if bulk else chance.choice((0.0, 0.01, 0.1)),
         await_receipts=0.0 if bulk else chance.choice((0.0, 0.01, 0.1)),
         pause=0.0 if bulk else chance.choice((0.0, 0.001, 0.02, 0.2)),
-        collect=chance.choices(("no", "sync", "async"), (70, 15, 15))[0],  # type: ignore[arg-type]
+        collect=chance.choices(("no", "sync", "async"), (70, 15, 15))[0],
     )
 
 

@@ -61,15 +61,16 @@ class Crowd:
     def __init__(
         self,
         plan: Plan,
-        at: int,
+        part: ProducerPlan,
         ledger: Ledger,
         wall: Wall,
         producer: Producer,
+        *,
         owner: int,
         rejected: list[Rejection],
     ) -> None:
         self.plan = plan
-        self.part: ProducerPlan = plan.producers[at]
+        self.part = part
         self.producer = producer
         self.owner = owner
         self.cut = False  # whether its close gave something up
@@ -77,7 +78,7 @@ class Crowd:
         self._ledger = ledger
         self._wall = wall
         self._prefix = f"{plan.seed & 0xFFFFFFFF:08x}-51ed-4abc-8def-"
-        self._chance = Random(f"crowd {plan.seed} {at}")
+        self._chance = Random(f"crowd {plan.seed} {owner}")
         self._loop = asyncio.get_running_loop()
         self._users = [self._user(f"{owner}-{rank}", rank) for rank in range(self.part.users)]
         self._said = 0
@@ -102,9 +103,10 @@ class Crowd:
         part = self.part
         share = part.units // part.tasks + 1
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._hand_over(share)) for _ in range(part.tasks)]
+            for _ in range(part.tasks):
+                group.create_task(self._hand_over(share))
             for _ in range(part.cancelled_callers):
-                tasks.append(group.create_task(self._cancelled()))
+                group.create_task(self._cancelled())
             for _ in range(part.flushes):
                 group.create_task(self._flush())
             if part.close_at is not None:

@@ -92,8 +92,7 @@ class _World:
         result.virtual = loop.now
         result.trace = far_end.trace
         await audit(self.ledger, self.crowds)
-        while far_end.zombies:
-            await asyncio.sleep(10.0)
+        await asyncio.sleep(far_end.quiet_at - loop.now)
         check_leaks(self.ledger, client, self.crowds, loop, connections=self.plan.connections)
 
     def _client(self, far_end: FarEnd) -> DfineryClient:
@@ -111,7 +110,7 @@ class _World:
         return client
 
     async def _live(self, client: DfineryClient) -> None:
-        for at, part in enumerate(self.plan.producers):
+        for part in self.plan.producers:
             rejected: list[Rejection] = []
             options = dict(part.options)
             if part.collect == "sync":
@@ -120,7 +119,7 @@ class _World:
                 options["on_rejected"] = _slowly(rejected)
             producer = client.producer(**options)
             owner = self.ledger.producer(options.get("max_batch_bytes", 1024 * 1024))
-            self.crowds.append(Crowd(self.plan, at, self.ledger, self.wall, producer, owner, rejected))
+            self.crowds.append(Crowd(self.plan, part, self.ledger, self.wall, producer, owner=owner, rejected=rejected))
         asides = [asyncio.create_task(self._jump()), asyncio.create_task(self._renew(client))]
         async with asyncio.TaskGroup() as group:
             for crowd in self.crowds:

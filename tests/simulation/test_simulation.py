@@ -1,4 +1,4 @@
-"""A short run of the simulation, and what makes a long one worth something: chance is one seed, and checkers do fail."""
+"""A short run of the simulation, and what gives a long one its worth: chance is one seed, and checkers do fail."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def run_mutant(name: str, checks: set[str]) -> tuple[int, set[str]]:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_every_mutant_is_caught(name):
     seed, found = run_mutant(name, MUTANTS[name].caught_by)
-    print(f"{name}: found by {sorted(found)} in seed {seed}")
+    sys.stdout.write(f"{name}: found by {sorted(found)} in seed {seed}\n")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

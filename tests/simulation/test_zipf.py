@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from sim_zipf import ordered, stream, unordered
 
@@ -20,5 +22,7 @@ def test_order_costs_next_to_no_throughput(name, events, least):
 
     with_order, without = ordered(whose), unordered(whose)
 
-    print(f"{name}: {with_order:.0f} events a second with order, {without:.0f} without: {with_order / without:.3f}")
+    sys.stdout.write(
+        f"{name}: {with_order:.0f} a second with order, {without:.0f} without: {with_order / without:.3f}\n"
+    )
     assert with_order >= least * without
