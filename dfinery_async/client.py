@@ -7,6 +7,7 @@ import datetime as dt
 import os
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -56,8 +57,7 @@ __all__ = ["DfineryClient"]
 class DfineryClient:
     """Talks to one DFINERY service.
 
-    Use it with `async with`, or call `aclose()` in the end. It is made without an event loop and belongs to the loop of
-    its first use.
+    Use it with `async with`, or call `aclose()` in the end. It belongs to the event loop of its first use.
 
     Args:
         service_id: the service, as the console shows it.
@@ -138,22 +138,22 @@ class DfineryClient:
         return f"<DfineryClient of {self._gateway.service_id} at {self._gateway.origin}>"
 
     async def aclose(self) -> None:
-        """End producers that are still open (with their default time), then all tasks and connections."""
+        """End producers that are still open (in their default time), then all tasks and connections."""
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(), name="dfinery:close")
         try:
             await asyncio.shield(self._closing)
         except asyncio.CancelledError:
-            # Whoever is cancelled waits no longer: producers end now, and the rest of the closing goes on by itself.
             for producer in self._producers:
-                producer.abandon()
+                producer.abandon()  # whoever is cancelled waits no longer; the rest of the closing goes on by itself
             raise
 
     async def _close(self) -> None:
-        for producer in self._producers:
-            await producer.aclose()
-        await self._tasks.aclose()
-        await self._transport.aclose()
+        async with AsyncExitStack() as closing:  # all of it, also where the loop ends meanwhile and cancels us
+            closing.push_async_callback(self._transport.aclose)
+            closing.push_async_callback(self._tasks.aclose)
+            for producer in self._producers:
+                await producer.aclose()
 
     async def send_events(self, identity: Identity | str, events: Event | str | Iterable[Event | str]) -> None:
         """Send events of one user, in order, and return when the API has confirmed all of them.

@@ -101,7 +101,8 @@ class Pacer:
             raise self._failure
         if not self._waiters and self._take():
             return None
-        if _now() + self.hold() <= deadline:
+        hold = self.hold()
+        if hold == 0 or _now() + hold <= deadline:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             self._draw()

@@ -16,6 +16,7 @@ import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import cast
 
 import anyio
@@ -132,6 +133,8 @@ class Transport:
         custom: AsyncBaseTransport | None = None,
     ) -> None:
         self._timeouts = timeouts
+        if http2 and find_spec("h2") is None:  # httpx's transport would only fail at the first request
+            raise ConfigError('http2=True needs the h2 package: pip install "httpx[http2]"')
         if custom is not None:
             self._shards = [_Shard(lambda: custom)]
             self._slots = self._shards * connections.max_connections
@@ -270,21 +273,18 @@ def _headers(response: httpx.Response) -> Headers:
 
 
 def _make_pool(size: int, connections: ConnectionConfig, context: ssl.SSLContext, *, http2: bool) -> AsyncBaseTransport:
-    try:
-        return httpx.AsyncHTTPTransport(
-            verify=context,
-            http1=not http2,
-            http2=http2,
-            limits=httpx.Limits(
-                max_connections=size,
-                max_keepalive_connections=size,
-                keepalive_expiry=connections.keepalive_expiry,
-            ),
-            trust_env=False,
-            proxy=connections.proxy,
-        )
-    except ImportError:
-        raise ConfigError('http2=True needs the h2 package: pip install "httpx[http2]"') from None
+    return httpx.AsyncHTTPTransport(
+        verify=context,
+        http1=not http2,
+        http2=http2,
+        limits=httpx.Limits(
+            max_connections=size,
+            max_keepalive_connections=size,
+            keepalive_expiry=connections.keepalive_expiry,
+        ),
+        trust_env=False,
+        proxy=connections.proxy,
+    )
 
 
 def _certifi() -> str:
