@@ -71,8 +71,7 @@ class DfineryClient:
         retry: when direct calls and producers try again.
         pacing: how the quota is spent.
 
-    Raises:
-        ConfigError: a setting cannot work; it says which and why.
+    Raises ConfigError when a setting cannot work; it says which and why.
     """
 
     def __init__(
@@ -146,6 +145,8 @@ class DfineryClient:
         except asyncio.CancelledError:
             for producer in self._producers:
                 producer.abandon()  # whoever is cancelled waits no longer; the rest of the closing goes on by itself
+            if self._closing.cancelled():  # not so where the loop ends: it has cancelled that task, too
+                await self._close()
             raise
 
     async def _close(self) -> None:
@@ -325,8 +326,7 @@ class DfineryClient:
             on_rejected: called with a `Rejection` for each unit that the API refused for good, sync or async; or the
                 path of a JSON Lines file, to which such units are added for mending.
 
-        Raises:
-            ConfigError: an option cannot work.
+        Raises ConfigError when an option cannot work.
         """
         self._check_call(EVENTS)
         connections = self._connections.max_connections
