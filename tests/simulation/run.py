@@ -30,11 +30,13 @@ def main() -> int:
     began = reported = time.monotonic()
     done = deliveries = requests = 0
     broken: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
     failures = 0
     for result in _results(seeds, options.scale, options.processes):
         done += 1
         deliveries += result.delivered
         requests += result.requests
+        seen += result.seen
         if result.broken:
             failures += 1
             broken += result.broken
@@ -51,6 +53,7 @@ def main() -> int:
         f"seeds {seeds[0]}..{seeds[0] + done - 1}: {done} seeds, {deliveries} deliveries, {requests} requests, "
         f"{failures} failures, {seconds:.0f} s, {deliveries / seconds:.0f} deliveries a second"
     )
+    _say("  seen: " + ", ".join(f"{what} {count}" for what, count in seen.most_common()))
     for check, count in broken.most_common():
         _say(f"  broken: {check} ({count})")
     if options.deliveries > deliveries:

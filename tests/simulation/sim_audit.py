@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 
 from sim_ledger import ACCEPTED, REFUSED, UNKNOWN, Ledger
 from sim_loop import SimulationLoop
+from sim_plan import Plan
 from sim_users import Crowd
 
 from dfinery_async import ApiError, ClientClosed, ConnectionFailed, DeliveryError, DfineryClient, QueueFull
 
 __all__ = ["audit", "check_leaks"]
+
+_FUTURES_EVERY = 64  # looking through all objects takes longer than many a simulation
 
 
 async def audit(ledger: Ledger, crowds: list[Crowd]) -> None:
@@ -82,10 +86,15 @@ def _audit_books(ledger: Ledger, crowd: Crowd, tally: Counter[str]) -> None:
                 ledger.breaks("untrue", f"{rejection.event} was rejected and is good")
 
 
-def check_leaks(
-    ledger: Ledger, client: DfineryClient, crowds: list[Crowd], loop: SimulationLoop, *, connections: int
-) -> None:
+def check_leaks(ledger: Ledger, client: DfineryClient, crowds: list[Crowd], loop: SimulationLoop, plan: Plan) -> None:
     """Nothing of a closed client may be left."""
+    connections = plan.connections
+    if plan.seed % _FUTURES_EVERY == 0:
+        gc.collect()
+        own = asyncio.current_task()
+        futures = [one for one in gc.get_objects() if isinstance(one, asyncio.Future) and one is not own]
+        if pending := [one for one in futures if not one.done() and one.get_loop() is loop]:
+            ledger.breaks("leak", f"{len(pending)} futures: {pending[:3]}")
     if others := asyncio.all_tasks() - {asyncio.current_task()}:
         ledger.breaks("leak", f"tasks: {sorted(task.get_name() for task in others)}")
     if armed := loop.armed():

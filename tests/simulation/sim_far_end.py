@@ -124,6 +124,7 @@ class FarEnd(httpx.AsyncBaseTransport):
         fate = "fine" if self.calm else weather.fate(self.chance.random())
         if weather.outage and not self.calm:
             fate = "outage"
+        self._ledger.seen[fate] += 1
         self.trace = zlib.crc32(body, zlib.crc32(f"{now!r} {fate}".encode(), self.trace))
         end = End.DOUBT
         try:
@@ -196,11 +197,13 @@ class FarEnd(httpx.AsyncBaseTransport):
         refusal = self._weather.refusal
         if refusal is not None and not self.calm:
             status, code = refusal
+            self._ledger.seen[f"all refused with {status} {code}"] += 1
             if status == 200:
                 return _CODES[code], End.HELD
             return httpx.Response(status, content=_envelope(code) if code else b""), End.HELD
         quota = self._quotas[_FAMILIES[path]]
         if not quota.count(self._loop.time()):
+            self._ledger.seen["quota spent"] += 1
             return self._throttled(path), End.HELD
         code = self._refusal(attempt, path)
         if code:

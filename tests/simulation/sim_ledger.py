@@ -113,6 +113,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.broken: Counter[str] = Counter()
+        self.seen: Counter[str] = Counter()  # what happened, to show that it did
         self.first: list[str] = []
         self.users: list[User] = []
         self.user_of: list[User] = []
@@ -252,6 +253,7 @@ class Ledger:
         while user.doubts:
             before = user.doubts[-1]
             if before.body == attempt.body:
+                self.seen["repeated after a doubt, same bytes"] += 1
                 return
             left = set(before.units) - set(attempt.units)
             if len(left) < len(before.units):
@@ -286,13 +288,14 @@ class Ledger:
                 user.doubts.append(attempt)
         elif end is End.REFUSED:
             units = set(attempt.units)
+            self.seen["request divided" if len(units) > 1 else "unit refused"] += 1
             for before in user.doubts:
                 before.divided |= not units.isdisjoint(before.units)
 
     def apply(self, attempt: Attempt, *, doubtful: bool, given_up: bool = False) -> None:
         """The API does what a request says."""
         user, units = attempt.user, attempt.units
-        if units and units[0] > user.applied_to and units == sorted(units):
+        if units and not given_up and units[0] > user.applied_to and units == sorted(units):
             self.applied.update(units)
             user.applied_to = units[-1]
             self.applied_of[user.owner] += len(units)
@@ -306,7 +309,10 @@ class Ledger:
         if unit in self.applied:
             if unit not in self.doubtful and not given_up:
                 self.breaks("duplicate", f"unit {unit} again, though its request had been confirmed")
+            self.seen["applied twice, after a doubt"] += 1
             return
+        if given_up:
+            self.seen["applied first when it was given up"] += 1
         self.applied.add(unit)
         self.applied_of[user.owner] += 1
         if unit < user.applied_to:

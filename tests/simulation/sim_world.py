@@ -38,6 +38,7 @@ class Result:
     trace: int = 0
     broken: Counter[str] = field(default_factory=Counter)
     first: list[str] = field(default_factory=list)
+    seen: Counter[str] = field(default_factory=Counter)
 
 
 def simulate(seed: int, scale: float = 1.0) -> Result:
@@ -54,7 +55,7 @@ class _World:
         self.chance = Random(f"world {plan.seed}")
 
     def simulate(self) -> Result:
-        result = Result(self.plan.seed, broken=self.ledger.broken, first=self.ledger.first)
+        result = Result(self.plan.seed, broken=self.ledger.broken, first=self.ledger.first, seen=self.ledger.seen)
         # Time that does not wait for us, and silence: a million warnings of a queue that is full help nobody.
         wall, clock.wall = clock.wall, self.wall
         quiet, _log.disabled = _log.disabled, True
@@ -92,8 +93,11 @@ class _World:
         result.virtual = loop.now
         result.trace = far_end.trace
         await audit(self.ledger, self.crowds)
+        for crowd in self.crowds:
+            books = crowd.producer.stats()
+            self.ledger.seen += Counter(accepted=books.accepted, rejected=books.rejected, dropped=books.dropped)
         await asyncio.sleep(far_end.quiet_at - loop.now)
-        check_leaks(self.ledger, client, self.crowds, loop, connections=self.plan.connections)
+        check_leaks(self.ledger, client, self.crowds, loop, self.plan)
 
     def _client(self, far_end: FarEnd) -> DfineryClient:
         plan = self.plan
@@ -136,6 +140,7 @@ class _World:
         while self.plan.jumps:
             await asyncio.sleep(self.chance.expovariate(1 / 10))
             self.wall.offset += wall_jump(self.chance)
+            self.ledger.seen["wall clock jumped"] += 1
             self.wall.offset = max(-3e8, min(self.wall.offset, 3e8))
 
     async def _renew(self, client: DfineryClient) -> None:

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from sim_ledger import CHECKS
 from sim_mutants import MUTANTS, mutated
+from sim_plan import FATES
 from sim_world import Result, simulate
 
 RUN = Path(__file__).with_name("run.py")
@@ -44,6 +46,27 @@ def test_every_promise_is_kept_under_every_fault(first):
         result = simulate(seed, SMALL)
         assert not result.broken, told(result)
         assert result.delivered + result.requests > 0
+
+
+def test_a_short_run_meets_every_fault():
+    seen = Counter[str]()
+    for seed in range(301, 381):
+        seen += simulate(seed, SMALL).seen
+
+    wanted = {
+        *FATES,
+        "accepted",
+        "applied first when it was given up",
+        "applied twice, after a doubt",
+        "dropped",
+        "outage",
+        "quota spent",
+        "rejected",
+        "repeated after a doubt, same bytes",
+        "request divided",
+        "wall clock jumped",
+    }
+    assert wanted <= seen.keys()
 
 
 def run_mutant(name: str, checks: set[str]) -> tuple[int, set[str]]:
