@@ -245,9 +245,14 @@ class FarEnd(httpx.AsyncBaseTransport):
         return headers
 
     def _tell(self, path: str, response: httpx.Response) -> None:
-        """Note until when the client must be silent, by what it is told now."""
+        """Note until when the client must be silent, by what it is told now.
+
+        Requests that wait for a connection have had their leave: where there may be any, or where the quota changes,
+        nothing is said.
+        """
         quota = self._quotas[_FAMILIES[path]]
-        if response.headers["x-ratelimit-remaining"] == "0" and not self._plan.quota_changes:
+        plan = self._plan
+        if response.headers["x-ratelimit-remaining"] == "0" and not (plan.quota_changes or plan.crowded):
             self._spent_until[_FAMILIES[path]] = quota.ends()
 
     def _forecast(self, now: float) -> Weather:

@@ -91,6 +91,12 @@ class Plan:
     new_tokens: bool
     refusals: bool
 
+    @property
+    def crowded(self) -> bool:
+        """Whether more requests may be under way than there are connections."""
+        allowed = [part.options.get("max_in_flight", self.connections) for part in self.producers]
+        return sum(allowed) > self.connections
+
 
 def make_plan(seed: int, scale: float = 1.0) -> Plan:
     """Draw a plan. The seed and the scale alone decide it; a scale above 1 makes only those larger that are large."""
