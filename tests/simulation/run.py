@@ -45,8 +45,11 @@ def main() -> int:
             _say(f"seed {result.seed}: {result.delivered} in {result.requests}, trace {result.trace:08x}")
         if time.monotonic() - reported > _REPORT_EVERY:
             reported = time.monotonic()
-            _say(f"{done} seeds, {deliveries} deliveries, {deliveries / (reported - began):.0f} a second")
-        if options.deliveries and deliveries >= options.deliveries:
+            seconds = reported - began
+            rate = deliveries / seconds
+            _say(f"{seconds:.0f} s: {done} seeds, {deliveries} deliveries, {failures} failures, {rate:.0f} a second")
+        enough = options.deliveries and deliveries >= options.deliveries
+        if enough or (options.seconds and time.monotonic() - began > options.seconds):
             break
     seconds = time.monotonic() - began
     _say(
@@ -57,7 +60,7 @@ def main() -> int:
     for check, count in broken.most_common():
         _say(f"  broken: {check} ({count})")
     if options.deliveries > deliveries:
-        _say(f"only {deliveries} of {options.deliveries} deliveries: give more seeds")
+        _say(f"only {deliveries} of {options.deliveries} deliveries: give more seeds, or more time")
         return 1
     return 1 if failures else 0
 
@@ -66,6 +69,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", default="1..200", help="A..B, both included, or one")
     parser.add_argument("--deliveries", type=int, default=0, help="stop when there were so many")
+    parser.add_argument("--seconds", type=float, default=0, help="stop after so long")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--scale", type=float, default=1.0, help="size of every simulation")
     parser.add_argument("--zipf", action="store_true", help="what order per user costs")

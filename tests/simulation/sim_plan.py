@@ -94,7 +94,7 @@ class Plan:
     @property
     def crowded(self) -> bool:
         """Whether more requests may be under way than there are connections."""
-        allowed = [part.options.get("max_in_flight", self.connections) for part in self.producers]
+        allowed: list[int] = [part.options.get("max_in_flight", self.connections) for part in self.producers]
         return sum(allowed) > self.connections
 
 
