@@ -332,7 +332,7 @@ class DfineryClient:
         connections = self._connections.max_connections
         config = DeliveryConfig(
             linger=linger,
-            max_in_flight=connections if max_in_flight is None else max_in_flight,
+            max_in_flight=connections if max_in_flight is None else min(max_in_flight, connections),
             max_pending_events=max_pending_events,
             max_pending_bytes=max_pending_bytes,
             max_batch_bytes=max_batch_bytes,
