@@ -699,12 +699,12 @@ def test_requests_in_flight_are_bounded() -> None:
                 await producer.track(f"u{number}", "e")
         assert far_end.most_in_air == 7
         far_end = FarEnd()
-        async with client_of(far_end, connections=ConnectionConfig(max_connections=3)) as client:
-            async with client.producer(max_in_flight=50) as producer:
-                for number in range(100):
-                    await producer.track(f"u{number}", "e")
-                await asyncio.sleep(0.01)
-                assert producer.stats().in_flight == 3  # what has no connection stays in its lane, and packs
+        few = ConnectionConfig(max_connections=3)
+        async with client_of(far_end, connections=few) as client, client.producer(max_in_flight=50) as producer:
+            for number in range(100):
+                await producer.track(f"u{number}", "e")
+            await asyncio.sleep(0.01)
+            assert producer.stats().in_flight == 3  # what has no connection stays in its lane, and packs
         assert far_end.most_in_air == 3
 
     virtually(scenario())
