@@ -431,3 +431,17 @@ def test_the_checker_finds_seeded_bugs(bug: Callable[[Lanes], None]) -> None:
         except (AssertionError, KeyError):
             found += 1
     assert found
+
+
+def test_retries_are_told_apart_and_come_first() -> None:
+    lanes = Lanes(Caps())
+    assert lanes.ready(0.0) == []
+    fill(lanes, b"new", [event(1)])
+    fill(lanes, b"rare", [profile(a=1)])
+    fill(lanes, b"old", [event(2)])
+    failed = must_take(lanes)
+    failed.failures = 1
+    lanes.put_back(failed, 0.0, not_before=1.0)
+    assert lanes.ready(0.0) == [("profiles", False), ("events", False)]
+    assert lanes.ready(1.0) == [("events", True), ("profiles", False), ("events", False)]
+    assert lanes.take("events", 1.0, retry=True) is failed
