@@ -17,6 +17,7 @@ __all__ = ["EPOCH", "FarEnd"]
 EPOCH = 1_790_000_000.0  # the far end's wall clock at the beginning
 _FAMILIES = {"/api/v1/events": 0, "/api/v1/user-profile": 1, "/api/v1/identities": 2}
 _CALM_QUOTA = 1_000_000
+_LONG = 120.0  # two of the longest windows
 
 
 def _reply(status: int, body: bytes) -> httpx.Response:
@@ -53,6 +54,7 @@ _UNREADABLE = [
     _reply(204, b""),
 ]
 _LOST: list[Callable[[str], Exception]] = [
+    lambda _: httpx.RemoteProtocolError("Server disconnected without sending a response."),
     httpx.ReadError,
     httpx.WriteError,
     httpx.RemoteProtocolError,
@@ -106,6 +108,7 @@ class FarEnd(httpx.AsyncBaseTransport):
         self._weather = Weather(until=self.chance.uniform(0.0, 5.0))
         self._quotas = [self._draw_quota() for _ in _FAMILIES]
         self._spent_until = [0.0 for _ in _FAMILIES]  # when the window ends that a dated answer has called spent
+        self._stale_until = [0.0 for _ in _FAMILIES]  # an answer that was long under way has told an old reset
         self._loop = asyncio.get_running_loop()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -118,7 +121,7 @@ class FarEnd(httpx.AsyncBaseTransport):
         if attempt is None:
             return _CODES[40000]
         self._ledger.departs(attempt)
-        if now < self._spent_until[_FAMILIES[path]] - 1.0:
+        if self._stale_until[_FAMILIES[path]] < now < self._spent_until[_FAMILIES[path]] - 1.0:
             self._ledger.breaks("pace", f"a call to {path}, though its quota was said to be spent")
         weather = self._forecast(now)
         fate = "fine" if self.calm else weather.fate(self.chance.random())
@@ -151,6 +154,7 @@ class FarEnd(httpx.AsyncBaseTransport):
                     await asyncio.sleep(0.01)
                     response, end = self._process(attempt, path, doubtful=False)
                     await asyncio.sleep(delay)
+                    self._stale_until[_FAMILIES[path]] = self._loop.time() + _LONG
                     return response, end
                 await asyncio.sleep(delay)
             case "outage" | "lost_before":
@@ -224,6 +228,8 @@ class FarEnd(httpx.AsyncBaseTransport):
     def _throttled(self, path: str) -> httpx.Response:
         chance = self.chance
         headers = self._headers(path) if chance.random() < 0.7 else {}
+        if chance.random() < 0.2:
+            headers["retry-after"] = chance.choice(("1", "5", "0", "soon", email.utils.formatdate(EPOCH, usegmt=True)))
         if chance.random() < 0.5:
             return httpx.Response(200, headers=headers, content=_envelope(40401))
         return httpx.Response(429, headers=headers, content=_envelope(40401) if chance.random() < 0.5 else b"")

@@ -227,10 +227,10 @@ class Ledger:
             run = []
             for number in reversed(user.calls[: user.calls.index(last) + 1]):
                 unknown = self.call_of[number] == UNKNOWN
-                if self.kind_of[number] == IDENTITY and number in self.applied:
-                    break
+                if number in self.applied or number < user.applied_to:
+                    break  # all that was accepted before has its fate
                 if self.settled(number) and not unknown:
-                    continue  # rejected, dropped, never accepted, or delivered and therefore after all that is left
+                    continue  # rejected, dropped or never accepted
                 if self.kind_of[number] == IDENTITY:
                     run.append(number)
                 elif not unknown:
@@ -255,9 +255,9 @@ class Ledger:
             if before.body == attempt.body:
                 self.seen["repeated after a doubt, same bytes"] += 1
                 return
-            left = set(before.units) - set(attempt.units)
-            if len(left) < len(before.units):
-                self._check_part(before, attempt, left)
+            known = self._known(before)
+            if not known.isdisjoint(attempt.units):
+                self._check_part(before, attempt, known)
                 return
             if all(map(self.settled, before.units)):
                 user.doubts.pop()
@@ -265,14 +265,20 @@ class Ledger:
             self.breaks("order", f"units {attempt.units} overtake {before.units}, whose request is in doubt")
             return
 
-    def _check_part(self, before: Attempt, attempt: Attempt, left: set[int]) -> None:
-        if not set(attempt.units) < set(before.units):
+    def _known(self, attempt: Attempt) -> set[int]:
+        """The units of which it is certain that they were accepted: a request for identities tells only the last."""
+        return {unit for unit in attempt.units if self.call_of[unit] != UNKNOWN}
+
+    def _check_part(self, before: Attempt, attempt: Attempt, known: set[int]) -> None:
+        if attempt.kind != IDENTITY and attempt.units == before.units:
+            self.breaks("bytes", f"{attempt.units} repeated with other bytes")
+        elif not self._known(attempt) <= known:
             self.breaks("bytes", f"{attempt.units} repeats {before.units} with more")
-        elif not before.divided and not all(map(self.settled, left)):
+        elif not before.divided and not all(map(self.settled, known - set(attempt.units))):
             self.breaks("bytes", f"{attempt.units} repeats {before.units} without all of it")
         elif attempt.kind == EVENT:
-            known = {bytes(raw) for raw in _read_raw_events(before.body).events}
-            if any(bytes(raw) not in known for raw in _read_raw_events(attempt.body).events):
+            pieces = {bytes(raw) for raw in _read_raw_events(before.body).events}
+            if any(bytes(raw) not in pieces for raw in _read_raw_events(attempt.body).events):
                 self.breaks("bytes", f"{attempt.units}: an event has other bytes than before")
 
     def returns(self, attempt: Attempt, end: End) -> None:

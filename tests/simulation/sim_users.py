@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 from random import Random
 from typing import Any
@@ -125,7 +126,7 @@ class Crowd:
         try:
             for user in picks:
                 if odd and (random() < 0.5):
-                    receipt = await self._odd(user, chance)
+                    receipt = await self._odd(user, chance, self._odd_kind(chance))
                 else:
                     number = ledger.call(user, EVENT)
                     if awaited:
@@ -155,11 +156,14 @@ class Crowd:
         except ClientClosed:
             return
 
-    async def _odd(self, user: User, chance: Random) -> Receipt | None:
-        """Anything but a plain `track`."""
-        part, ledger = self.part, self._ledger
+    def _odd_kind(self, chance: Random) -> int:
+        part = self.part
         draw = chance.random() * (part.profile + part.identify + part.nowait)
-        kind = PROFILE if draw < part.profile else IDENTITY if draw < part.profile + part.identify else EVENT
+        return PROFILE if draw < part.profile else IDENTITY if draw < part.profile + part.identify else EVENT
+
+    async def _odd(self, user: User, chance: Random, kind: int) -> Receipt | None:
+        """Anything but a plain `track`."""
+        ledger = self._ledger
         number = ledger.call(user, kind)
         try:
             receipt = await self._call(number, kind, user, chance)
@@ -245,6 +249,13 @@ class Crowd:
 
     async def _one(self, user: User, chance: Random) -> None:
         ledger = self._ledger
+        if chance.random() < 0.2:
+            await self.producer.flush()
+            return
+        if chance.random() < 0.2:
+            with contextlib.suppress(ClientClosed):
+                await self._odd(user, chance, chance.choice((PROFILE, IDENTITY)))
+            return
         number = ledger.call(user, EVENT)
         try:
             receipt = await self.producer.track(user.who, self._event(number, chance))
