@@ -25,6 +25,7 @@ class FlightLimit:
         self._limit = float(most)
         self._threshold = math.inf
         self._lowered_at = -math.inf
+        self._well = True  # whether the last news was good
 
     @property
     def size(self) -> int:
@@ -35,11 +36,14 @@ class FlightLimit:
         """Note trouble with a request that went out at `launched_at`."""
         if launched_at < self._lowered_at:
             return  # it was in the air when the bound was lowered: the same trouble
-        self._threshold = self._limit / 2
+        if self._well:  # trouble begins; what follows belongs to it
+            self._threshold = self._limit / 2
+            self._well = False
         self._limit = max(1.0, self._limit * _DECREASE)
         self._lowered_at = now
 
     def succeeded(self, in_air: int) -> None:
         """Note a success while `in_air` requests were in the air, it included."""
+        self._well = True
         if 2 * in_air >= self.size:  # an unused bound proves nothing
             self._limit = min(self._most, self._limit + (1.0 if self._limit < self._threshold else 1.0 / self._limit))

@@ -20,15 +20,15 @@ def now() -> float:
 
 def test_a_server_in_trouble_gets_fewer_requests_at_a_time() -> None:
     async def scenario() -> None:
-        far_end = FarEnd(lambda call: failed(50000) if 5 < call.at < 60 else None)
+        far_end = FarEnd(lambda call: failed(50000) if 5 < call.at < 30 else None, latency=0.5)
         async with client_of(far_end) as client:
-            producer = client.producer(max_pending_events=5000)
+            producer = client.producer(max_pending_events=1000)
             feeder = asyncio.create_task(feed(producer))
-            await asyncio.sleep(50)
+            await asyncio.sleep(25)
             far_end.most_in_air = 0
             await asyncio.sleep(5)
             during = far_end.most_in_air
-            await asyncio.sleep(30)
+            await asyncio.sleep(25)
             far_end.most_in_air = 0
             await asyncio.sleep(5)
             after = far_end.most_in_air
