@@ -23,7 +23,7 @@ def emulator(monkeypatch, tmp_path, dfinery):
             "identity.external_id,event_name,event_datetime,event_properties.df_total_purchase_amount\n"
             "u1,df_purchase,2025-03-01T01:00:00Z,12.50\n"
             "u1,df_login,2025-03-01T02:00:00Z,\n"
-            'u2,"df_purchase",2025-03-02T01:00:00Z,0\n'
+            'u1,"df_purchase",2025-03-02T01:00:00Z,0\n'  # of one user: only its order is promised
         )
         assert dfinery("load", "events", file)[0] == 0
         yield emulator
