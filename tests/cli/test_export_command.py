@@ -19,13 +19,13 @@ def emulator(monkeypatch, tmp_path, dfinery):
         for name, value in emulator.environment.items():
             monkeypatch.setenv(name, value)
         file = tmp_path / "in.csv"
-        file.write_text(
-            "identity.external_id,event_name,event_datetime,event_properties.df_total_purchase_amount\n"
-            "u1,df_purchase,2025-03-01T01:00:00Z,12.50\n"
-            "u1,df_login,2025-03-01T02:00:00Z,\n"
-            'u1,"df_purchase",2025-03-02T01:00:00Z,0\n'  # of one user: only its order is promised
-        )
-        assert dfinery("load", "events", file)[0] == 0
+        header = "identity.external_id,event_name,event_datetime,event_properties.df_total_purchase_amount\n"
+        for text in (  # one after the other, since no order is promised between users
+            "u1,df_purchase,2025-03-01T01:00:00Z,12.50\nu1,df_login,2025-03-01T02:00:00Z,\n",
+            'u2,"df_purchase",2025-03-02T01:00:00Z,0\n',
+        ):
+            file.write_text(header + text)
+            assert dfinery("load", "events", file)[0] == 0
         yield emulator
 
 
