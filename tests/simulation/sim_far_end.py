@@ -18,6 +18,7 @@ EPOCH = 1_790_000_000.0  # the far end's wall clock at the beginning
 _FAMILIES = {"/api/v1/events": 0, "/api/v1/user-profile": 1, "/api/v1/identities": 2}
 _CALM_QUOTA = 1_000_000
 _LONG = 120.0  # two of the longest windows
+_LONGEST_SILENCE = 150.0  # a window and a probe, each of a minute, and half a minute of backoff
 
 
 def _reply(status: int, body: bytes) -> httpx.Response:
@@ -110,6 +111,7 @@ class FarEnd(httpx.AsyncBaseTransport):
         self._spent_until = [0.0 for _ in _FAMILIES]  # when the window ends that a dated answer has called spent
         self._stale_until = [0.0 for _ in _FAMILIES]  # an answer that was long under way has told an old reset
         self._loop = asyncio.get_running_loop()
+        self._heard()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.requests += 1
@@ -121,6 +123,7 @@ class FarEnd(httpx.AsyncBaseTransport):
         if attempt is None:
             return _CODES[40000]
         self._ledger.departs(attempt)
+        self._check_silence(attempt, now)
         if self._stale_until[_FAMILIES[path]] < now < self._spent_until[_FAMILIES[path]] - 1.0:
             self._ledger.breaks("pace", f"a call to {path}, though its quota was said to be spent")
         weather = self._forecast(now)
@@ -137,9 +140,21 @@ class FarEnd(httpx.AsyncBaseTransport):
             raise
         finally:
             self._ledger.returns(attempt, end)
+            self._heard()
         if "date" in response.headers:
             self._tell(path, response)
         return response
+
+    def _check_silence(self, attempt: Attempt, now: float) -> None:
+        """Whatever the client waits for, a window, a probe or a backoff: it ends."""
+        silent = now - self._heard_at
+        if silent > _LONGEST_SILENCE and attempt.units and attempt.units[0] < self._handed_in:
+            self._ledger.breaks("waiter", f"silent for {silent:.0f} s, though unit {attempt.units[0]} waited")
+        self._heard()
+
+    def _heard(self) -> None:
+        self._heard_at = self._loop.time()
+        self._handed_in = len(self._ledger.receipts)
 
     async def _serve(self, attempt: Attempt, path: str, fate: str, weather: Weather) -> tuple[httpx.Response, End]:
         chance = self.chance
