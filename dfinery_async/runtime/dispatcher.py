@@ -77,7 +77,7 @@ class Dispatcher:
         self._timer: asyncio.TimerHandle | None = None
         self._budget = RetryBudget()
         self._flight = FlightLimit(max_in_flight)
-        self.health = Health(retry)
+        self.health: Health = Health(retry)
         self.stopped: bool = False
         for family in _FAMILIES:
             gateway.pacers[family].on_credit.append(self.wake)
