@@ -162,7 +162,8 @@ async def test_a_producer_closes_in_time_over_loopback() -> None:
             timeout = chance.choice([0.0, 0.02, 0.1])
             began = loop.time()
             report = await producer.aclose(timeout)
-            assert loop.time() - began <= timeout + GRACE
+            # Real time on a busy machine proves no bound; the virtual shutdowns above do. This one must end, at all.
+            assert loop.time() - began <= timeout + 20 * GRACE
             arrived = {event["event_properties"]["n"] for event in emulator.events}
             await settle(producer, report.to_dict(), receipts, arrived)
             await client.aclose()
