@@ -46,9 +46,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.now
 
 
-def virtually(scenario: Coroutine[Any, Any, T]) -> T:
+def virtually(scenario: Coroutine[Any, Any, T], loop_factory: Callable[[], VirtualLoop] = VirtualLoop) -> T:
     """Run a scenario in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
         return runner.run(scenario)
 
 
