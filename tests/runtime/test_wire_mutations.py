@@ -13,8 +13,6 @@ from wire_loop import Line, WireLoop, wire
 from wire_mutants import ORIGINALS, Audit, mark, mutated, segments
 from wire_server import Request
 
-from dfinery_async.runtime.wire.connection import Connection
-
 
 async def attack(seed: int, number: int) -> Audit:
     """Send that many requests on one connection at a time; every other answer is changed."""
@@ -61,6 +59,7 @@ def test_changed_answers_are_typed_errors_or_answers_to_their_own_request(seed: 
 def test_the_audit_knows_whose_answer_it_is() -> None:
     audit = Audit()
     own, other = mark(1), mark(2)
+    audit.look(2, Outcome(error="ReadTimeout"))
     audit.look(1, Outcome(status=200, reason=b"OK", body=own * 3, headers=((b"x", own),)))
     audit.look(1, Outcome(status=200, reason=b"OK", body=b"what was left of " + own[3:]))
     audit.look(1, Outcome(error="RemoteProtocolError"))

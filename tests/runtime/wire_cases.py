@@ -120,7 +120,11 @@ REQUESTS: dict[str, Case] = {
         {"method": "POST", "content": b"xx", "headers": {"content-length": "0x2"}}, gives="LocalProtocolError"
     ),
     "a method with a line break": Case({"method": "GET / HTTP/1.1\r\nx:"}, gives="LocalProtocolError", kept=False),
-    "a target with a line break": Case({"extensions": {"target": b"/ HTTP/1.1\r\nx: y"}}, gives="LocalProtocolError", kept=False),
+    "a target with a line break": Case(
+        {"extensions": {"target": b"/ HTTP/1.1\r\nx: y"}}, gives="LocalProtocolError", kept=False
+    ),
+        {"extensions": {"target": b"/ HTTP/1.1\r\nx: y"}}, gives="LocalProtocolError", kept=False
+    ),
     "a target with a space": Case({"extensions": {"target": b"/a b"}}, gives="LocalProtocolError", kept=False),
 }
 
@@ -180,9 +184,7 @@ ANSWERS: dict[str, Case] = {
     "chunks without an end": Case(
         reply=chunked("5\r\nhello\r\n", end=""), closes=True, gives="RemoteProtocolError", kept=False
     ),
-    "news and no answer": Case(
-        reply=head(status="100 Continue"), closes=True, gives="RemoteProtocolError", kept=False
-    ),
+    "news and no answer": Case(reply=head(status="100 Continue"), closes=True, gives="RemoteProtocolError", kept=False),
     "another protocol": Case(
         reply=b"220 mail.example.com ESMTP\r\n\r\n", closes=True, gives="RemoteProtocolError", kept=False
     ),

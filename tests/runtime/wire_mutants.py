@@ -1,7 +1,7 @@
 """Answers with one to four changes, and an audit of what a transport made of them.
 
-Every byte that the far end writes upon a request carries that request's mark, and no change makes one mark of another.
-So whatever a transport hands over as the answer to one request tells to which it belongs.
+What the far end writes upon a request carries that request's mark all over, and no change makes one mark of another.
+So what a transport hands over as the answer to a request tells whose it is.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def sized(word: str) -> bytes:
 
 def in_chunks(word: str) -> bytes:
     size = f"{len(word):x}"
-    return chunked(*(f"{size};{word}\r\n{word}\r\n" for _ in range(3)), lines=(f"x: {word}",), end=f"0\r\nz: {word}\r\n\r\n")
+    return chunked(
+        *(f"{size};{word}\r\n{word}\r\n" for _ in range(3)), lines=(f"x: {word}",), end=f"0\r\nz: {word}\r\n\r\n"
+    )
 
 
 def to_the_end(word: str) -> bytes:
@@ -97,9 +99,11 @@ class Audit:
     def __init__(self) -> None:
         self.outcomes: Counter[str] = Counter()
         self.faults: list[str] = []
+        self._marks: dict[bytes, int] = {}
 
     def look(self, number: int, outcome: Outcome) -> None:
         self.outcomes[outcome.error or "answer"] += 1
+        self._marks[mark(number)] = number
         if outcome.error:
             if outcome.error not in ERRORS:
                 self.faults.append(f"{number}: {outcome.error}")
@@ -107,5 +111,5 @@ class Audit:
         reason = outcome.reason
         assert isinstance(reason, bytes)
         told = b"\n".join([reason, *(b"\n".join(pair) for pair in outcome.headers), outcome.body])
-        if others := {found[0] for found in MARK.finditer(told)} - {mark(number)}:
+        if others := {self._marks.get(found[0], number) for found in MARK.finditer(told)} - {number}:
             self.faults.append(f"{number}: the answer of another request: {others}")
