@@ -117,12 +117,12 @@ REQUESTS: dict[str, Case] = {
         kept=False,
     ),
     "a length that is no number": Case(
-        {"method": "POST", "content": b"xx", "headers": {"content-length": "0x2"}}, gives="LocalProtocolError"
+        {"method": "POST", "content": b"xx", "headers": {"content-length": "0x2"}},
+        gives="LocalProtocolError",
+        kept=False,
     ),
     "a method with a line break": Case({"method": "GET / HTTP/1.1\r\nx:"}, gives="LocalProtocolError", kept=False),
     "a target with a line break": Case(
-        {"extensions": {"target": b"/ HTTP/1.1\r\nx: y"}}, gives="LocalProtocolError", kept=False
-    ),
         {"extensions": {"target": b"/ HTTP/1.1\r\nx: y"}}, gives="LocalProtocolError", kept=False
     ),
     "a target with a space": Case({"extensions": {"target": b"/a b"}}, gives="LocalProtocolError", kept=False),
