@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from dfinery_async.runtime.export import Export, ExportFile
     from dfinery_async.runtime.producer import Producer
     from dfinery_async.runtime.receipts import Receipt
+    from dfinery_async.runtime.wire.transport import FastTransport
     from dfinery_async.version import __version__
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "ExportError",
     "ExportFile",
     "ExportInterrupted",
+    "FastTransport",
     "Identity",
     "InvalidInputError",
     "InvalidServiceId",
@@ -97,6 +99,7 @@ _MODULES = {
     "runtime.export": ("Export", "ExportFile"),
     "runtime.producer": ("Producer",),
     "runtime.receipts": ("Receipt",),
+    "runtime.wire.transport": ("FastTransport",),
     "version": ("__version__",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

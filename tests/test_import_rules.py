@@ -78,22 +78,25 @@ CORE_MUST_NOT_CALL = {"now", "today", "utcnow", "uuid1", "uuid4", "open", "print
 OUTSIDERS = {
     "aiolimiter": ["runtime.*"],
     "anyio": ["runtime.*"],
-    "certifi": ["runtime.transport"],
+    "certifi": ["runtime.transport", "runtime.wire.transport"],
     "cyclopts": ["cli.*"],
-    "httpx": ["runtime.transport"],
+    "httpcore": ["runtime.transport", "runtime.wire.*"],
+    "httptools": ["runtime.wire.answer"],
+    "httpx": ["runtime.shards", "runtime.transport", "runtime.wire.patched", "runtime.wire.transport"],
     "msgspec": ["*"],
     "rich": ["cli.*"],
     "starlette": ["emulator.*"],
     "uvicorn": ["emulator.*"],
 }
 
-COMES_WITH = {"certifi": "httpx"}
+COMES_WITH = {"certifi": "httpx", "httpcore": "httpx"}
 
 NEVER_AT_IMPORT = [
     "aiolimiter",
     "anyio",
     "cyclopts",
     "httpcore",
+    "httptools",
     "httpx",
     "pyarrow",
     "rich",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from dfinery_async.core import codec
-from dfinery_async.core.lanes import Caps
+from dfinery_async.core.caps import Caps
 from dfinery_async.models import Event
 
 __all__ = ["cut_events"]

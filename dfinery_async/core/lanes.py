@@ -18,29 +18,16 @@ import math
 from collections.abc import Iterator
 from typing import TypeAlias
 
-import msgspec
-
 from dfinery_async.config import Family
 from dfinery_async.core import codec
+from dfinery_async.core.caps import Caps
 from dfinery_async.core.ready import Ready
 from dfinery_async.core.work import Batch, Work
 
-__all__ = ["Caps", "Lanes"]
+__all__ = ["Lanes"]
 
 _FEWEST_STALE = 64
 _Kind: TypeAlias = tuple[Family, bool]
-
-
-class Caps(msgspec.Struct):
-    """Bounds of one request (API guide, "Event": up to 100 events and 100 items). `shrink` lowers them."""
-
-    events: int = 100
-    items: int = 100
-    bytes: int = 1024 * 1024
-
-    def shrink(self, batch: Batch) -> None:
-        """Learn from a request that was too large: at most half as many events from now on."""
-        self.events = max(1, min(self.events, len(batch.works) // 2))
 
 
 class _Lane:
@@ -218,6 +205,8 @@ class Lanes:
             if work.family != family or (count and (count == caps.events or items > caps.items or size > caps.bytes)):
                 break
             count += 1
+        if count > caps.proven and family == "events":
+            caps.tries(count)
         return Batch(lane.key, lane.remove(count))
 
     def _stand(self, lane: _Lane, now: float, not_before: float = -math.inf) -> None:

@@ -14,7 +14,7 @@ from dfinery_async import errors
 from dfinery_async.core.reply import Envelope, read_envelope, read_export_failure
 from dfinery_async.errors import DfineryError
 
-__all__ = ["Outcome", "Verdict", "classify", "classify_export", "connection_failed"]
+__all__ = ["DELIVERED", "Outcome", "Verdict", "classify", "classify_export", "connection_failed"]
 
 SUCCESS = 20000
 _UNREADABLE = "the answer is not the API's: {}"
@@ -50,7 +50,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """A kept connection turned out to be closed: worth one more try at once."""
 
 
-_DELIVERED = Outcome(Verdict.DELIVERED)
+DELIVERED = Outcome(Verdict.DELIVERED)
 
 _CODES: dict[int, tuple[Verdict, type[errors.ApiError]]] = {
     40000: (Verdict.REFUSED, errors.BadRequest),
@@ -140,7 +140,7 @@ def connection_failed(text: str, *, ambiguous: bool) -> Outcome:
 def _success_or_contradiction(status: int, envelope: Envelope) -> Outcome:
     if envelope.status and envelope.code == SUCCESS:
         if status == 200:
-            return _DELIVERED
+            return DELIVERED
         problem = "20000 under another status than HTTP 200"
     else:
         problem = f"status {str(envelope.status).lower()} with code {envelope.code}"

@@ -237,7 +237,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def _require_packages() -> None:
-    missing = [name for name in ("httptools", "starlette", "uvicorn") if find_spec(name) is None]
+    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
     if missing:
         raise ImportError(
             f"the emulator needs {', '.join(missing)}: install it with pip install 'dfinery-async[emulator]'"

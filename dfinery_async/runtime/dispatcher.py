@@ -221,6 +221,7 @@ class Dispatcher:
             case Verdict.DELIVERED:
                 self._flight.succeeded(len(self._in_air) + 1)
                 self._budget.succeeded(retried=batch.failures > 0)
+                self._lanes.caps.delivered(batch)
                 self._lanes.settle(batch, now)
                 self._settler.delivered(batch)
             case Verdict.RETRY:

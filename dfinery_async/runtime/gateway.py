@@ -13,13 +13,12 @@ from typing import Literal
 
 from dfinery_async.config import Family, Origin, Token, TokenSource
 from dfinery_async.core.endpoints import Endpoint
-from dfinery_async.core.outcome import Outcome, Verdict, classify
+from dfinery_async.core.outcome import DELIVERED, Outcome, Verdict, classify
 from dfinery_async.core.quota import read_retry_after
-from dfinery_async.core.reply import Headers
 from dfinery_async.errors import ConfigError, ConnectionFailed, RateLimited
 from dfinery_async.runtime import clock
 from dfinery_async.runtime.pacer import Pacer
-from dfinery_async.runtime.transport import StaleConnection, StreamedReply, Transport
+from dfinery_async.runtime.transport import StaleConnection, StreamedReply, Target, Transport
 from dfinery_async.version import __version__
 
 __all__ = ["Gateway"]
@@ -54,6 +53,8 @@ class Gateway:
         self.origin = origin
         self.service_id = service_id
         self._tokens: dict[str, TokenSource] = {}
+        self._targets: dict[str, tuple[str, Target]] = {}  # by path, each with the token that it holds
+        self._usual: bytes | None = None  # the body of the last success: most are the same
         if import_token is not None:
             self.set_token("import", import_token)
         if export_token is not None:
@@ -73,14 +74,19 @@ class Gateway:
         """Make one attempt of an import call. Leave must have been taken from the family's pacer."""
         pacer = self.pacers[endpoint.family]
         try:
-            reply = await self._transport.post(self._url(endpoint), self._headers(endpoint), body)
+            reply = await self._transport.post(self._target(endpoint), body)
         except ConnectionFailed as error:
             pacer.unanswered()
             return Outcome(Verdict.RETRY, error, stale=isinstance(error, StaleConnection))
         except BaseException:
             pacer.unanswered()
             raise
+        if reply.status == 200 and reply.body == self._usual:
+            pacer.observe(reply.headers, throttled=False)
+            return DELIVERED
         outcome = classify(reply.status, reply.body, read_retry_after(reply.headers, clock.wall()))
+        if outcome is DELIVERED:
+            self._usual = reply.body
         throttled = outcome.verdict is Verdict.THROTTLED
         pacer.observe(reply.headers, throttled=throttled)
         if throttled:
@@ -103,7 +109,7 @@ class Gateway:
             await pacer.take(asyncio.get_running_loop().time() + self._patience)
             answered = False
             try:
-                async with self._transport.stream(self._url(endpoint), self._headers(endpoint), body) as reply:
+                async with self._transport.stream(self._target(endpoint), body) as reply:
                     answered = True
                     pacer.observe(reply.headers, throttled=reply.status == _TOO_MANY_REQUESTS)
                     yield reply
@@ -119,19 +125,25 @@ class Gateway:
             error.reset_at = pacer.reset_at()
         return wait
 
-    def _url(self, endpoint: Endpoint) -> str:
-        return f"{self.origin}{endpoint.path}?service_id={self.service_id}"
-
-    def _headers(self, endpoint: Endpoint) -> Headers:
+    def _target(self, endpoint: Endpoint) -> Target:
+        """Where a call goes, with the token of this moment."""
         token = self._token(endpoint).reveal()
-        return [
-            ("host", self.origin.authority),
-            ("user-agent", _USER_AGENT),
-            ("accept", "*/*"),
-            ("accept-encoding", "identity"),
-            ("content-type", "application/json"),
-            ("access_token", token) if endpoint.access == "import" else ("authorization", f"Bearer {token}"),
-        ]
+        known = self._targets.get(endpoint.path)
+        if known is not None and known[0] == token:
+            return known[1]
+        target = Target(
+            f"{self.origin}{endpoint.path}?service_id={self.service_id}",
+            [
+                ("host", self.origin.authority),
+                ("user-agent", _USER_AGENT),
+                ("accept", "*/*"),
+                ("accept-encoding", "identity"),
+                ("content-type", "application/json"),
+                ("access_token", token) if endpoint.access == "import" else ("authorization", f"Bearer {token}"),
+            ],
+        )
+        self._targets[endpoint.path] = token, target
+        return target
 
     def _token(self, endpoint: Endpoint) -> Token:
         source = self._tokens.get(endpoint.access)

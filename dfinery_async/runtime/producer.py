@@ -13,7 +13,8 @@ from typing import Any, Self
 
 from dfinery_async.config import DeliveryConfig, RetryConfig
 from dfinery_async.core.books import Books, Fate
-from dfinery_async.core.lanes import Caps, Lanes
+from dfinery_async.core.caps import Caps
+from dfinery_async.core.lanes import Lanes
 from dfinery_async.core.work import Batch, Work
 from dfinery_async.errors import ClientClosed, DeliveryError, DfineryError
 from dfinery_async.models import Delivery, Event, Identity, Report, Stats

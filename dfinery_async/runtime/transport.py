@@ -1,68 +1,99 @@
-"""The one module that imports the HTTP library.
+"""Requests of the API over HTTP: the short way over our own wire, the long one over httpx where something asks for it.
 
-httpx's pool walks all its connections for every request, so one large pool collapses (32 connections: a quarter of the
-throughput of four pools of eight). Requests therefore go over shards of at most eight connections each, with our own
-bound on requests in flight, which makes waiting inside a pool impossible; a pool that waits all the same has lost slots
-and is replaced. Redirects are never followed, variables of the environment never read, and no cookie is kept: requests
-go straight to the transport, so nothing of `httpx.AsyncClient` (its URL log line included) takes part.
+Redirects are never followed, variables of the environment never read, and no cookie is kept: nothing of
+`httpx.AsyncClient` (its URL log line included) takes part.
 
 Must only be called from tasks that the library owns: see `tasks.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ssl
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import cast
 
 import anyio
+import certifi
+import httpcore
 import httpx
 from httpx import AsyncBaseTransport
 
 from dfinery_async.config import ConnectionConfig, TimeoutConfig
 from dfinery_async.core.reply import Headers
 from dfinery_async.errors import ConfigError, ConnectionFailed
+from dfinery_async.runtime.shards import Shards
+from dfinery_async.runtime.wire.answer import RawHeaders
+from dfinery_async.runtime.wire.connection import Address, Deadlines, Disconnected
+from dfinery_async.runtime.wire.patched import is_patched
+from dfinery_async.runtime.wire.transport import FastTransport
 
-__all__ = ["AsyncBaseTransport", "Reply", "StaleConnection", "StreamedReply", "Transport"]
+__all__ = ["AsyncBaseTransport", "Reply", "StaleConnection", "StreamedReply", "Target", "Transport"]
 
-_SHARD = 8
 _LARGEST_REPLY = 1024 * 1024
-_POOL_TIMEOUT = 1.0
+_POOL_TIMEOUT = 1.0  # of httpx: its pools are asked for no more than they have
+_PORTS = {"http": 80, "https": 443}
 _DISCONNECTED = "disconnected without sending a response"  # httpcore's text; it has no class of its own for this
 
-# What went wrong, and whether the API may have processed the request all the same. Order matters: subclasses first.
-_FAULTS: tuple[tuple[type[Exception], str, bool], ...] = (
-    (httpx.ConnectTimeout, "no connection within the time-out", False),
-    (httpx.ConnectError, "could not connect", False),
-    (httpx.PoolTimeout, "no free connection in the pool", False),
-    (httpx.ProxyError, "the proxy refused", False),
-    (httpx.WriteTimeout, "the request was not taken within the time-out", True),
-    (httpx.ReadTimeout, "no answer within the time-out", True),
-    (httpx.RemoteProtocolError, "the connection broke, or the answer was not HTTP", True),
-    (httpx.NetworkError, "the connection broke", True),
-    (httpx.TransportError, "the transport failed", True),
-    (TimeoutError, "no whole answer within the time-out", True),
-    (OSError, "the network failed", True),
-)
+# What went wrong, and whether the API may have processed the request all the same, by the names of errors that httpx
+# and httpcore share.
+_FAULTS: dict[str, tuple[str, bool]] = {
+    "ConnectTimeout": ("no connection within the time-out", False),
+    "ConnectError": ("could not connect", False),
+    "PoolTimeout": ("no free connection in the pool", False),
+    "ProxyError": ("the proxy refused", False),
+    "WriteTimeout": ("the request was not taken within the time-out", True),
+    "ReadTimeout": ("no answer within the time-out", True),
+    "RemoteProtocolError": ("the connection broke, or the answer was not HTTP", True),
+    "NetworkError": ("the connection broke", True),
+    "ProtocolError": ("the transport failed", True),
+    "TransportError": ("the transport failed", True),
+    "TimeoutError": ("no whole answer within the time-out", True),
+    "OSError": ("the network failed", True),
+}
+_SHORT = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
+_LONG = (httpx.TransportError, TimeoutError, OSError)
 
 
 class StaleConnection(ConnectionFailed):
     """A kept connection had been closed by the server: the request was most likely not looked at."""
 
 
+class Target:
+    """Where a call goes, with its token: written once, used for every request.
+
+    Args:
+        url: all of it.
+        headers: without the body's length.
+    """
+
+    __slots__ = ("address", "head", "headers", "url")
+
+    def __init__(self, url: str, headers: Headers) -> None:
+        self.url = httpx.URL(url)
+        self.headers = headers
+        port = self.url.port or _PORTS[self.url.scheme]
+        self.address: Address = (self.url.raw_host.decode("ascii"), port, self.url.scheme == "https")
+        lines = [f"POST {self.url.raw_path.decode('ascii')} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in headers]
+        self.head: bytes = "\r\n".join([*lines, "content-length: "]).encode("latin-1")
+
+
 class Reply:
     """Head and body of an answer that was read whole."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "raw_headers", "status")
 
-    def __init__(self, status: int, headers: Headers, body: bytes) -> None:
+    def __init__(self, status: int, raw_headers: RawHeaders, body: bytes) -> None:
         self.status: int = status
-        self.headers: Headers = headers
+        self.raw_headers: RawHeaders = raw_headers
         self.body: bytes = body
+
+    @property
+    def headers(self) -> Headers:
+        """Lower-case names, in order."""
+        return _headers(self.raw_headers)
 
 
 class StreamedReply:
@@ -77,7 +108,7 @@ class StreamedReply:
 
     def __init__(self, response: httpx.Response) -> None:
         self.status: int = response.status_code
-        self.headers: Headers = _headers(response)
+        self.headers: Headers = _headers(response.headers.raw)
         names = {name for name, _ in self.headers}
         self.complete: bool = "content-length" in names or "transfer-encoding" in names
         self._response = response
@@ -91,31 +122,12 @@ class StreamedReply:
         try:
             async for chunk in _pieces(self._response):
                 yield chunk
-        except _CAUGHT as error:
+        except _LONG as error:
             raise _fault(error) from None
 
 
-class _Shard:
-    """A pool of at most eight connections."""
-
-    def __init__(self, make: Callable[[], AsyncBaseTransport]) -> None:
-        self._make = make
-        self.pool = make()
-        self._retired: list[AsyncBaseTransport] = []
-
-    def renew(self, lost: AsyncBaseTransport) -> None:
-        """Put a new pool in the place of one that has lost slots (encode/httpcore#1093)."""
-        if self.pool is lost:
-            self._retired.append(lost)
-            self.pool = self._make()
-
-    async def aclose(self) -> None:
-        for pool in (self.pool, *self._retired):
-            await pool.aclose()
-
-
 class Transport:
-    """Requests over httpx.
+    """Requests over our own wire, or over httpx: for a proxy, HTTP/2, a custom transport, or while httpx is patched.
 
     Args:
         timeouts: deadlines of one attempt.
@@ -132,123 +144,132 @@ class Transport:
         http2: bool = False,
         custom: AsyncBaseTransport | None = None,
     ) -> None:
-        self._timeouts = timeouts
         if http2 and find_spec("h2") is None:  # httpx's transport would only fail at the first request
             raise ConfigError('http2=True needs the h2 package: pip install "httpx[http2]"')
+        self._timeouts = timeouts
+        self._deadlines = Deadlines(read=timeouts.read, write=timeouts.write, total=timeouts.total)
+        self._connections = connections
+        self._context = connections.verify or ssl.create_default_context(cafile=certifi.where())
+        self._shards: Shards | None = None
+        self._fast: FastTransport | None = None
         if custom is not None:
-            self._shards = [_Shard(lambda: custom)]
-            self._slots = self._shards * connections.max_connections
+            self._shards = Shards.of(custom, connections.max_connections)
+        elif http2 or connections.proxy is not None:
+            self._shards = Shards.over_httpx(connections, self._context, http2=http2)
         else:
-            context = connections.verify or ssl.create_default_context(cafile=_certifi())
+            limits = httpx.Limits(
+                max_connections=connections.max_connections, keepalive_expiry=connections.keepalive_expiry
+            )
+            self._fast = FastTransport(verify=self._context, limits=limits, max_age=connections.max_age)
 
-            def pool(size: int) -> Callable[[], AsyncBaseTransport]:
-                return lambda: _make_pool(size, connections, context, http2=http2)
+    @property
+    def taken(self) -> int:
+        """Requests that hold a connection, or a place for one, now."""
+        wire = 0 if self._fast is None else self._fast.stats().connections - self._fast.stats().idle
+        return wire + (0 if self._shards is None else self._shards.taken)
 
-            sizes = [
-                min(_SHARD, connections.max_connections - start)
-                for start in range(0, connections.max_connections, _SHARD)
-            ]
-            self._shards = [_Shard(pool(size)) for size in sizes]
-            # The last one stands on top: few requests in flight stay on one shard, whose connections stay warm.
-            self._slots = [shard for shard, size in zip(self._shards, sizes, strict=True) for _ in range(size)]
-        self._waiters: deque[asyncio.Future[None]] = deque()
-        self._urls: dict[str, httpx.URL] = {}  # one a call of the API
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for one."""
+        wire = 0 if self._fast is None else self._fast.stats().waiting
+        return wire + (0 if self._shards is None else self._shards.waiting)
 
-    async def post(self, url: str, headers: Headers, body: bytes) -> Reply:
+    async def post(self, target: Target, body: bytes) -> Reply:
         """Send one request and read its answer.
 
         Raises:
             ConnectionFailed: no whole answer came.
         """
-        async with self._slot() as shard:
-            pool = shard.pool
-            try:
-                with anyio.fail_after(self._timeouts.total):
-                    response = await pool.handle_async_request(self._request(url, headers, body))
-                    try:
-                        return Reply(response.status_code, _headers(response), await _read(response))
-                    finally:
-                        await response.aclose()
-            except _CAUGHT as error:
-                if isinstance(error, httpx.PoolTimeout):
-                    shard.renew(pool)
-                raise _fault(error) from None
+        fast = self._fast
+        if fast is None or is_patched():
+            return await self._post_by_httpx(target, body)
+        try:
+            return Reply(
+                *await fast.wire.post(
+                    target.address,
+                    b"%b%d\r\n\r\n%b" % (target.head, len(body), body),
+                    self._deadlines,
+                    self._timeouts.connect,
+                    _LARGEST_REPLY,
+                )
+            )
+        except _SHORT as error:
+            raise _fault(error) from None
 
     @asynccontextmanager
-    async def stream(self, url: str, headers: Headers, body: bytes) -> AsyncGenerator[StreamedReply]:
+    async def stream(self, target: Target, body: bytes) -> AsyncGenerator[StreamedReply]:
         """Send one request and give its answer as it arrives.
 
         Raises:
             ConnectionFailed: no head of an answer came.
         """
-        async with self._slot() as shard:
-            try:
-                with anyio.fail_after(self._timeouts.total):
-                    response = await shard.pool.handle_async_request(self._request(url, headers, body))
-            except _CAUGHT as error:
-                raise _fault(error) from None
-            try:
-                yield StreamedReply(response)
-            finally:
-                await response.aclose()
+        if self._fast is not None and not is_patched():
+            request = self._request(target, body, self._timeouts.total)
+            async with self._streamed(self._fast, request) as reply:
+                yield reply
+        else:
+            request = self._request(target, body, _POOL_TIMEOUT)
+            async with self._httpx().place() as shard, self._streamed(shard.pool, request) as reply:
+                yield reply
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for shard in self._shards:
-            await shard.aclose()
+        if self._fast is not None:
+            await self._fast.aclose()
+        if self._shards is not None:
+            await self._shards.aclose()
 
-    def _request(self, url: str, headers: Headers, body: bytes) -> httpx.Request:
+    def _httpx(self) -> Shards:
+        if self._shards is None:
+            self._shards = Shards.over_httpx(self._connections, self._context)
+        return self._shards
+
+    async def _post_by_httpx(self, target: Target, body: bytes) -> Reply:
+        async with self._httpx().place() as shard:
+            pool = shard.pool
+            try:
+                with anyio.fail_after(self._timeouts.total):
+                    response = await pool.handle_async_request(self._request(target, body, _POOL_TIMEOUT))
+                    try:
+                        return Reply(response.status_code, response.headers.raw, await _read(response))
+                    finally:
+                        await response.aclose()
+            except _LONG as error:
+                if isinstance(error, httpx.PoolTimeout):
+                    shard.renew(pool)
+                raise _fault(error) from None
+
+    @asynccontextmanager
+    async def _streamed(self, pool: AsyncBaseTransport, request: httpx.Request) -> AsyncGenerator[StreamedReply]:
+        try:
+            with anyio.fail_after(self._timeouts.total):
+                response = await pool.handle_async_request(request)
+        except _LONG as error:
+            raise _fault(error) from None
+        try:
+            yield StreamedReply(response)
+        finally:
+            await response.aclose()
+
+    def _request(self, target: Target, body: bytes, pool_timeout: float) -> httpx.Request:
         timeouts = self._timeouts
         extensions = {
             "timeout": {
                 "connect": timeouts.connect,
                 "read": timeouts.read,
                 "write": timeouts.write,
-                "pool": _POOL_TIMEOUT,
+                "pool": pool_timeout,
             }
         }
-        parsed = self._urls.get(url)
-        if parsed is None:
-            parsed = self._urls[url] = httpx.URL(url)
-        return httpx.Request("POST", parsed, headers=headers, content=body, extensions=extensions)
-
-    @asynccontextmanager
-    async def _slot(self) -> AsyncGenerator[_Shard]:
-        while not self._slots:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled():
-                    self._wake_one()
-                raise
-        shard = self._slots.pop()
-        try:
-            yield shard
-        finally:
-            self._slots.append(shard)
-            self._wake_one()
-
-    def _wake_one(self) -> None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-
-
-_CAUGHT: tuple[type[Exception], ...] = tuple(kind for kind, _, _ in _FAULTS)
+        return httpx.Request("POST", target.url, headers=target.headers, content=body, extensions=extensions)
 
 
 def _fault(error: Exception) -> ConnectionFailed:
     """Translate a fault of the HTTP library. Its own text and its request, which carries the token, stay behind."""
-    for kind, text, ambiguous in _FAULTS:
-        if isinstance(error, kind):
-            stale = isinstance(error, httpx.RemoteProtocolError) and _DISCONNECTED in str(error)
-            failure = StaleConnection if stale else ConnectionFailed
-            return failure(f"{text} ({type(error).__name__})", ambiguous=ambiguous)
-    raise AssertionError(type(error))
+    text, ambiguous = next(_FAULTS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _FAULTS)
+    stale = error.stale if isinstance(error, Disconnected) else _DISCONNECTED in str(error)
+    failure = StaleConnection if stale else ConnectionFailed
+    return failure(f"{text} ({type(error).__name__})", ambiguous=ambiguous)
 
 
 async def _read(response: httpx.Response) -> bytes:
@@ -268,26 +289,5 @@ def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
     return cast("httpx.AsyncByteStream", response.stream).__aiter__()
 
 
-def _headers(response: httpx.Response) -> Headers:
-    return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw]
-
-
-def _make_pool(size: int, connections: ConnectionConfig, context: ssl.SSLContext, *, http2: bool) -> AsyncBaseTransport:
-    return httpx.AsyncHTTPTransport(
-        verify=context,
-        http1=not http2,
-        http2=http2,
-        limits=httpx.Limits(
-            max_connections=size,
-            max_keepalive_connections=size,
-            keepalive_expiry=connections.keepalive_expiry,
-        ),
-        trust_env=False,
-        proxy=connections.proxy,
-    )
-
-
-def _certifi() -> str:
-    import certifi  # noqa: PLC0415 - comes with httpx, and is only needed where no context was given
-
-    return certifi.where()
+def _headers(raw: RawHeaders) -> Headers:
+    return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]

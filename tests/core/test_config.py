@@ -222,6 +222,7 @@ WRONG = [math.nan, math.inf, -math.inf, -1, -0.5, True, False, None, "1", b"1", 
 POSITIVE = [
     *((TimeoutConfig, name) for name in ("connect", "read", "write", "total")),
     (ConnectionConfig, "keepalive_expiry"),
+    (ConnectionConfig, "max_age"),
     (RetryConfig, "base"),
     (RetryConfig, "cap"),
     (PacingConfig, "share"),

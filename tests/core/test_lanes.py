@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from dfinery_async.config import Family
-from dfinery_async.core.lanes import Caps, Lanes
+from dfinery_async.core.caps import Caps
+from dfinery_async.core.lanes import Lanes
 from dfinery_async.core.work import Batch, Work
 
 FAMILIES: tuple[Family, ...] = ("events", "identities", "profiles")
@@ -205,12 +206,20 @@ def test_halves_of_one_request_inherit_its_attempts() -> None:
     assert (left.attempts, right.attempts) == (3, 3)
 
 
-def test_a_too_large_request_teaches_a_smaller_cap() -> None:
-    caps = Caps()
-    caps.shrink(Batch(b"u", [event(n) for n in range(60)]))
-    assert caps.events == 30
-    caps.shrink(Batch(b"u", [event(1)]))
-    assert caps.events == 1
+def test_a_trial_of_more_is_one_request_of_events() -> None:
+    lanes = Lanes(Caps(events=4), linger=60.0)
+    lanes.caps.shrink(Batch(b"u", [event(n) for n in range(4)]))
+    for _ in range(8):
+        lanes.caps.delivered(Batch(b"u", [event(n) for n in range(2)]))
+    fill(lanes, b"u", [profile() for _ in range(5)])
+    assert len(must_take(lanes, "profiles").works) == 4
+    fill(lanes, b"v", [event(n) for n in range(3)])
+    assert lanes.take("events", 0.0) is None  # a fourth has room
+    fill(lanes, b"v", [event(n) for n in range(3)])
+    trial = must_take(lanes)
+    assert len(trial.works) == 4
+    lanes.settle(trial, 0.0)
+    assert len(must_take(lanes).works) == 2
 
 
 def test_expired_works_leave_their_lanes_wherever_they_stand() -> None:

@@ -225,7 +225,7 @@ def test_no_address_and_no_number_is_shown(email: str, phone: str) -> None:
             "Rejection(identity=Identity(email='***'), kind='identity', error=BadRequest(''), attempts=2)",
         ),
         (Token(TOKEN), "Token('***')"),
-        (ConnectionConfig(), "ConnectionConfig(max_connections=64, keepalive_expiry=5.0, proxy=None)"),
+        (ConnectionConfig(), "ConnectionConfig(max_connections=64, keepalive_expiry=5.0, max_age=300.0, proxy=None)"),
         (Delivery(status="delivered", attempts=1), "Delivery(status='delivered', attempts=1)"),
     ],
     ids=lambda value: type(value).__name__,

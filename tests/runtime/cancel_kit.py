@@ -288,6 +288,6 @@ class World:
 
     def nothing_left(self) -> None:
         transport = self.client._transport
-        assert len(transport._slots) == 2, "a slot of the transport is lost"
+        assert transport.taken == 0, "a slot of the transport is lost"
         assert len(self.client._tasks) == 0, "a task is left"
-        assert all(waiter.done() for waiter in transport._waiters), "somebody waits for a slot for ever"
+        assert transport.waiting == 0, "somebody waits for a slot for ever"

@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
+import httpcore
 import httpx
+import pytest
 
 from dfinery_async import DfineryClient
 
@@ -117,6 +119,16 @@ class FarEnd(httpx.AsyncBaseTransport):
         for call in self.calls:
             for number in call.numbers:
                 yield call.user, number
+
+
+def go_by_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have requests take the way of httpx's own pools, as they do while a mock or a tracer has patched them."""
+    handle = httpcore.AsyncConnectionPool.handle_async_request
+
+    async def traced(self: httpcore.AsyncConnectionPool, request: httpcore.Request) -> httpcore.Response:
+        return await handle(self, request)
+
+    monkeypatch.setattr(httpcore.AsyncConnectionPool, "handle_async_request", traced)
 
 
 def client_of(far_end: httpx.AsyncBaseTransport, **settings: Any) -> DfineryClient:

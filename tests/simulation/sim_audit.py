@@ -88,7 +88,6 @@ def _audit_books(ledger: Ledger, crowd: Crowd, tally: Counter[str]) -> None:
 
 def check_leaks(ledger: Ledger, client: DfineryClient, crowds: list[Crowd], loop: SimulationLoop, plan: Plan) -> None:
     """Nothing of a closed client may be left."""
-    connections = plan.connections
     if plan.seed % _FUTURES_EVERY == 0:
         gc.collect()
         own = asyncio.current_task()
@@ -102,8 +101,8 @@ def check_leaks(ledger: Ledger, client: DfineryClient, crowds: list[Crowd], loop
     if len(client._tasks):
         ledger.breaks("leak", f"{len(client._tasks)} tasks of the client")
     transport = client._transport
-    if len(transport._slots) != connections or transport._waiters:
-        ledger.breaks("leak", f"{len(transport._slots)} of {connections} slots came back")
+    if transport.taken or transport.waiting:
+        ledger.breaks("leak", f"{transport.taken} places did not come back, {transport.waiting} requests wait")
     for crowd in crowds:
         producer = crowd.producer
         if len(producer._lanes) or producer._room._waiting or producer._flushes or producer._dispatcher._idle:

@@ -255,9 +255,8 @@ class Ledger:
             if before.body == attempt.body:
                 self.seen["repeated after a doubt, same bytes"] += 1
                 return
-            known = self._known(before)
-            if not known.isdisjoint(attempt.units):
-                self._check_part(before, attempt, known)
+            if not self._certain(attempt).isdisjoint(before.units):
+                self._check_part(before, attempt)
                 return
             if all(map(self.settled, before.units)):
                 user.doubts.pop()
@@ -265,16 +264,19 @@ class Ledger:
             self.breaks("order", f"units {attempt.units} overtake {before.units}, whose request is in doubt")
             return
 
-    def _known(self, attempt: Attempt) -> set[int]:
-        """The units of which it is certain that they were accepted: a request for identities tells only the last."""
-        return {unit for unit in attempt.units if self.call_of[unit] != UNKNOWN}
+    def _certain(self, attempt: Attempt) -> set[int]:
+        """The units that it certainly carries. One for identities tells only the last; others may not have come in."""
+        if attempt.kind != IDENTITY:
+            return set(attempt.units)
+        return {unit for unit in attempt.units if self.call_of[unit] != UNKNOWN}.union(attempt.units[-1:])
 
-    def _check_part(self, before: Attempt, attempt: Attempt, known: set[int]) -> None:
+    def _check_part(self, before: Attempt, attempt: Attempt) -> None:
+        certain = self._certain(before)
         if attempt.kind != IDENTITY and attempt.units == before.units:
             self.breaks("bytes", f"{attempt.units} repeated with other bytes")
-        elif not self._known(attempt) <= known:
+        elif not self._certain(attempt) <= set(before.units):
             self.breaks("bytes", f"{attempt.units} repeats {before.units} with more")
-        elif not before.divided and not all(map(self.settled, known - set(attempt.units))):
+        elif not before.divided and not all(map(self.settled, certain - set(attempt.units))):
             self.breaks("bytes", f"{attempt.units} repeats {before.units} without all of it")
         elif attempt.kind == EVENT:
             pieces = {bytes(raw) for raw in _read_raw_events(before.body).events}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -13,7 +14,6 @@ T = TypeVar("T")
 
 _TICK = 1e-6  # what a turn costs; with no time at all aiolimiter spins, as rounding leaves a waiter due "now"
 _MOST_TURNS_IN_A_ROW = 200_000
-_LATEST = 100_000.0  # seconds; a simulation that is not done by then never will be
 
 
 class Stuck(RuntimeError):
@@ -38,19 +38,20 @@ class _Selector(selectors.SelectSelector):
             loop.now += _TICK
             if self.turns > _MOST_TURNS_IN_A_ROW:
                 raise Stuck("livelock: the loop turns and turns")
-        if loop.now > _LATEST:
-            raise Stuck(f"still not done after {_LATEST:.0f} s of virtual time")
+        if loop.now > loop.latest:
+            raise Stuck(f"still not done after {loop.latest:.0f} s of virtual time")
         return []
 
 
 class SimulationLoop(asyncio.SelectorEventLoop):
-    """Time jumps to the next timer as soon as nothing else is left to do."""
+    """Time jumps to the next timer as soon as nothing else is left to do, up to the `latest`."""
 
     def __init__(self) -> None:
         selector = _Selector()
         super().__init__(selector)
         selector.loop = self
         self.now = 0.0
+        self.latest = math.inf
         self._clock_resolution = 1e-9
 
     def time(self) -> float:

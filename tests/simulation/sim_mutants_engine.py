@@ -77,8 +77,8 @@ def _slot(put: Any) -> None:
         try:
             return await post(self, *request)
         except ConnectionFailed:
-            if len(self._slots) > 1:
-                self._slots.pop()
+            if len(self._shards._places) > 1:
+                self._shards._places.pop()
             raise
 
     put(transport.Transport, "post", greedy)

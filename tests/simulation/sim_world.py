@@ -22,7 +22,10 @@ from dfinery_async.runtime import clock
 
 __all__ = ["Result", "simulate"]
 
-_LONGEST = 20_000.0  # virtual seconds until all is handed over, whatever goes wrong
+_LONGEST = 20_000.0  # virtual seconds until all is handed over, besides what its requests take
+_LONGEST_REST = 80_000.0  # for all that comes after
+_SLOWEST = 2.0  # seconds a request where nothing goes wrong: half of the scarcest quota is one a second
+_FEWEST_AFTER_CHANGE = 5
 _LONGEST_CLOSE = 600.0  # when nothing goes wrong any more, and a second more a unit: it may travel alone
 _log = logging.getLogger("dfinery_async.producer")
 
@@ -44,6 +47,19 @@ class Result:
 def simulate(seed: int, scale: float = 1.0) -> Result:
     """Run the simulation of a seed. The same seed and scale give the same trace."""
     return _World(make_plan(seed, scale)).simulate()
+
+
+def longest(plan: Plan) -> float:
+    """Virtual seconds until all must be handed over.
+
+    It is a matter of the world: where the far end takes one event a request, half of all attempts go wrong and each
+    hangs for a minute, a single user's 30,000 events take days, and nobody is to blame. So each full request has the
+    time of an attempt and of a backoff, by the chance that it needs them. Who stands still is found earlier, by the
+    silence.
+    """
+    fewest = _FEWEST_AFTER_CHANGE if plan.cap_changes else plan.cap
+    requests = sum(part.units for part in plan.producers) / fewest
+    return _LONGEST + requests * (_SLOWEST + plan.faults * (plan.attempt_timeout + plan.retry["cap"]))
 
 
 class _World:
@@ -72,10 +88,12 @@ class _World:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimulationLoop)
         loop.set_exception_handler(lambda _, context: self.ledger.breaks("leak", str(context["message"])))
+        latest = longest(self.plan)
+        loop.latest = latest + _LONGEST_REST
         far_end = FarEnd(self.plan, self.ledger, self._watch)
         client = self._client(far_end)
         try:
-            async with asyncio.timeout(_LONGEST):
+            async with asyncio.timeout(latest):
                 await self._live(client)
             far_end.settle()
             async with asyncio.timeout(_LONGEST_CLOSE + len(self.ledger.receipts)):

@@ -15,6 +15,8 @@ from sim_mutants import MUTANTS, mutated
 from sim_plan import FATES
 from sim_world import Result, simulate
 
+from dfinery_async.core.caps import Caps
+
 RUN = Path(__file__).with_name("run.py")
 SMALL = 0.2
 
@@ -46,6 +48,27 @@ def test_every_promise_is_kept_under_every_fault(first):
         result = simulate(seed, SMALL)
         assert not result.broken, told(result)
         assert result.delivered + result.requests > 0
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        109384,  # half of a request is what a cancelled caller handed in
+        115519,  # one event a request, half of them go wrong: it takes half a day
+    ],
+)
+def test_what_long_runs_found_stays_mended(seed):
+    assert not simulate(seed, 4.0).broken
+
+
+def test_requests_grow_with_what_the_far_end_takes(monkeypatch):
+    grown = simulate(109438)  # it takes one event for a while, later from 5 to 100
+    monkeypatch.setattr(Caps, "delivered", lambda *_: None)
+    small = simulate(109438)
+
+    assert grown.delivered == small.delivered
+    assert grown.delivered > 5 * grown.requests
+    assert small.delivered < small.requests
 
 
 def test_a_short_run_meets_every_fault():

@@ -31,6 +31,7 @@ from dfinery_async import (
     ExportError,
     ExportFile,
     ExportInterrupted,
+    FastTransport,
     Identity,
     InvalidInputError,
     InvalidServiceId,
@@ -110,6 +111,13 @@ async def settings() -> None:
     )
     client.set_tokens(import_token="new")
     await client.aclose()
+
+
+def transport() -> None:
+    """Our transport serves any client of httpx."""
+    ours = FastTransport(limits=httpx.Limits(max_connections=10), max_age=60.0)
+    httpx.AsyncClient(transport=ours)
+    assert_type(ours.stats().connections, int)
 
 
 async def exports(client: DfineryClient) -> None:

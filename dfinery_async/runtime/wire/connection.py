@@ -1,0 +1,374 @@
+"""One HTTP/1.1 connection: one request at a time, its answer parsed by llhttp (httptools).
+
+Whatever leaves the smallest doubt about where an answer ends closes the connection: bytes that nobody asked for, a
+time-out, a cancelled request, an answer before the request was written, a length that does not hold. So no answer can
+ever be taken for that of another request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias, cast
+
+import httpcore
+import msgspec
+
+from dfinery_async.runtime.wire.answer import AnswerReader, Phase, RawHeaders
+
+__all__ = ["Address", "Connection", "Deadlines", "Disconnected"]
+
+Address: TypeAlias = tuple[str, int, bool]
+"""Host, port, and whether TLS is spoken."""
+
+_PAUSE_READING_AT = 512 * 1024
+_DISCONNECTED = "Server disconnected without sending a response."
+_NEW, _IDLE, _WAITING, _BODY, _DONE, _CLOSED = Phase
+
+
+class Disconnected(httpcore.RemoteProtocolError):
+    """The peer closed the connection before it sent a byte of an answer.
+
+    Attributes:
+        stale: whether the connection had served a request before, so that the peer most likely closed it while it was
+            idle, and never looked at this one.
+    """
+
+    def __init__(self, *, stale: bool) -> None:
+        super().__init__(_DISCONNECTED)
+        self.stale: bool = stale
+
+
+class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
+    """How long one request may take, in seconds.
+
+    Attributes:
+        read: between two pieces of an answer.
+        write: until what was handed to the socket is taken.
+        total: until the answer is whole, or has begun where it is streamed.
+    """
+
+    read: float = math.inf
+    write: float = math.inf
+    total: float = math.inf
+
+
+class Connection(AnswerReader, asyncio.Protocol):
+    """A connection to one address.
+
+    `begin` sends a request and gives a future that ends with the answer (or with its head, where it is streamed), or
+    with what went wrong. `take`, or `chunk` until the end and `finish`, make it ready for the next request.
+
+    Args:
+        loop: the running loop.
+        address: whom it leads to.
+        on_lost: called once, when the connection that was made is gone.
+
+    Attributes:
+        born: monotonic time at which it was made.
+        idle_since: monotonic time at which it became idle; the pool's.
+    """
+
+    __slots__ = (
+        "_began",
+        "_deadlines",
+        "_drained",
+        "_error",
+        "_loop",
+        "_on_lost",
+        "_reading_paused",
+        "_served",
+        "_streamed",
+        "_timer",
+        "_touched",
+        "_transport",
+        "_waiter",
+        "_writing_paused",
+        "_wrote_at",
+        "address",
+        "born",
+        "idle_since",
+    )
+
+    _transport: asyncio.Transport  # from `connection_made` on
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, address: Address, on_lost: Callable[[Connection], None]
+    ) -> None:
+        super().__init__()
+        self.address: Address = address
+        self.born: float = 0.0
+        self.idle_since: float = 0.0
+        self._loop = loop
+        self._on_lost = on_lost
+        self._served = False
+        self._deadlines: Deadlines | None = None
+        self._streamed = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._error: Exception | None = None
+        self._reading_paused = False
+        self._writing_paused = False
+        self._began = 0.0
+        self._touched = 0.0
+        self._wrote_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    # For the pool.
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is idle and may carry another request."""
+        return self._phase is _IDLE and not self._transport.is_closing()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it will never carry another request."""
+        return self._phase is _CLOSED
+
+    def now(self) -> float:
+        """Monotonic time, of its loop."""
+        return self._loop.time()
+
+    def detail(self, name: str) -> Any:
+        """What asyncio knows of it by this name, such as `socket`."""
+        return self._transport.get_extra_info(name)
+
+    def spoil(self) -> None:
+        """See that it serves no other request, as this one was not written whole."""
+        self.keep = False
+
+    def abort(self) -> None:
+        """Close it now, whatever it does, or as soon as it stands. Whoever waits for an answer is told so."""
+        self._fail(httpcore.ReadError("the connection was closed"))
+
+    # One request.
+
+    def begin(
+        self,
+        data: bytes,
+        now: float,
+        deadlines: Deadlines,
+        *,
+        began: float | None = None,
+        largest: float = math.inf,
+        streamed: bool = False,
+        headless: bool = False,
+    ) -> asyncio.Future[None]:
+        """Send a request, or as much of it as there is, and return a future that ends with its answer.
+
+        Args:
+            data: head and body.
+            now: monotonic time.
+            deadlines: of this request.
+            began: monotonic time from which the total counts; `now` by default.
+            largest: bytes of a body that are read at the most; a longer one is left out and counts as empty.
+            streamed: whether the future ends with the head, and `chunk` gives the body.
+            headless: whether the answer has a head alone.
+        """
+        if self._phase is not _IDLE:
+            raise RuntimeError(f"a request on a connection that is {self._phase.name}")
+        self.expect(largest, headless=headless)
+        self._streamed = streamed
+        self._touched = self._wrote_at = now
+        self._began = now if began is None else began
+        waiter = self._waiter = self._loop.create_future()
+        if deadlines is not self._deadlines or self._timer is None or began is not None:
+            self._deadlines = deadlines
+            self._arm(deadlines)
+        self._transport.write(data)
+        return waiter
+
+    def take(self) -> tuple[int, RawHeaders, bytes]:
+        """Return status, headers and body of the whole answer.
+
+        Raises:
+            httpcore.NetworkError, httpcore.TimeoutException, httpcore.RemoteProtocolError: what went wrong.
+        """
+        if self._error is not None:
+            raise self._error
+        parts = self._parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._served = True
+        self.forget()
+        return self.status, self._head, body
+
+    # One request whose body, or whose answer's, comes in pieces.
+
+    @property
+    def answered(self) -> bool:
+        """Whether an answer has begun, or the connection is gone: sending more is of no use."""
+        return self._phase is not _WAITING
+
+    async def write(self, data: bytes) -> None:
+        """Send more of the request's body, and wait while the peer takes nothing."""
+        if self.answered or not data:
+            return
+        self._touched = self._wrote_at = self._loop.time()
+        self._transport.write(data)
+        if self._writing_paused:
+            self._drained = self._loop.create_future()
+            self._arm(cast("Deadlines", self._deadlines))
+            try:
+                await self._drained
+            finally:
+                self._drained = None
+
+    async def head(self, waiter: asyncio.Future[None]) -> tuple[int, RawHeaders]:
+        """Wait for the answer's head (`waiter` is what `begin` gave) and return it. Raises as `take` does."""
+        await waiter
+        if self._error is not None:
+            raise self._error
+        return self.status, self._head
+
+    async def chunk(self) -> bytes:
+        """Return what has arrived of the body since the last call; nothing at its end. Raises as `take` does."""
+        while not self._parts:
+            if self._error is not None:
+                raise self._error
+            if self._phase is not _BODY:
+                return b""
+            self._touched = self._wrote_at = self._loop.time()
+            self._waiter = self._loop.create_future()
+            self._arm(cast("Deadlines", self._deadlines))
+            await self._waiter
+        parts, self._parts = self._parts, []
+        self._size = 0
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def finish(self) -> None:
+        """End a streamed answer: a whole one leaves the connection idle, any other closes it."""
+        if self._phase is _DONE:
+            self._served = True
+            self.forget()
+        else:
+            self.abort()
+
+    # What asyncio tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It stands."""
+        self._transport = cast("asyncio.Transport", transport)
+        self.born = self._loop.time()
+        if self._phase is _NEW:
+            self._phase = _IDLE
+        else:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, and say what came of it."""
+        if self._phase is not _WAITING and self._phase is not _BODY:
+            self.abort()  # nobody asked for anything
+        elif (error := self.feed(data)) is not None:
+            self._fail(error)
+        elif self._phase is _DONE:
+            if not self.keep or self._transport.get_write_buffer_size():
+                self.keep = False
+                self._transport.abort()
+            self._wake()
+        else:
+            self._touched = self._loop.time()
+            if self._streamed and self._phase is _BODY:
+                if self._size > _PAUSE_READING_AT and not self._reading_paused:
+                    self._reading_paused = True
+                    self._transport.pause_reading()
+                self._wake()
+
+    def eof_received(self) -> bool:
+        """The peer sends nothing more; asyncio closes the connection."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone: a body without a length has come to its end, anything else has broken off."""
+        if self._phase is _BODY and exc is None and not self.framed:
+            self._phase = _DONE
+            self.keep = False
+            self._wake()
+        elif self._phase is _WAITING and not self._head_bytes and (exc is None or self._served):
+            self._fail(Disconnected(stale=self._served))
+        elif exc is None:
+            self._fail(httpcore.RemoteProtocolError("the peer closed the connection within its answer"))
+        else:
+            self._fail(httpcore.ReadError(type(exc).__name__))
+        self._reading_paused = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        """The peer takes nothing for now."""
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        """The peer takes more."""
+        self._writing_paused = False
+        self._wake_writer()
+
+    # Inside.
+
+    def _fail(self, error: Exception) -> None:
+        """Close it for good, and tell whoever waits. An answer that is whole all the same stays to be taken."""
+        if self._phase is _CLOSED:
+            return
+        self.keep = False
+        made = self._phase is not _NEW
+        if self._phase is not _DONE:
+            if self._phase is _WAITING or self._phase is _BODY:
+                self._error = error
+            self._phase = _CLOSED
+        if made:
+            self._transport.abort()
+        self._wake()
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+        if self._drained is not None:
+            self._wake_writer()
+
+    def _wake_writer(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def _arm(self, deadlines: Deadlines) -> None:
+        """See that the timer rings no later than the next deadline. It is left alone where it rings earlier."""
+        due = min(self._touched + deadlines.read, self._wrote_at + deadlines.write, self._total_at(deadlines))
+        timer = self._timer
+        if timer is not None:
+            if timer.when() <= due:
+                return
+            timer.cancel()
+            self._timer = None
+        if due < math.inf:
+            self._timer = self._loop.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        """Look whether a deadline has passed; set the timer for the next one if anybody still waits."""
+        self._timer = None
+        deadlines = self._deadlines
+        if deadlines is None or (self._waiter is None and self._drained is None):
+            return
+        now = self._loop.time()
+        if self._transport.get_write_buffer_size():
+            if now >= self._wrote_at + deadlines.write:
+                self._fail(httpcore.WriteTimeout())
+                return
+            self._touched = now  # the time to read begins when all is written
+        else:
+            self._wrote_at = now
+        if now >= min(self._touched + deadlines.read, self._total_at(deadlines)):
+            self._fail(httpcore.ReadTimeout())
+        else:
+            self._arm(deadlines)
+
+    def _total_at(self, deadlines: Deadlines) -> float:
+        """When the answer must be whole; the body of a streamed one may take as long as it comes."""
+        return math.inf if self._streamed and self._phase is _BODY else self._began + deadlines.total
