@@ -118,6 +118,40 @@ def test_an_answer_before_the_request_is_whole(status: int, then: str) -> None:
     in_memory(scenario)
 
 
+def test_a_request_may_take_its_time() -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield b"x"
+            await asyncio.sleep(60.0)
+
+    async def scenario() -> None:
+        wire().script = slowly(4.0)
+        async with fast(**limits(1)) as transport:
+            deadlines = {"read": 5.0, "write": 5.0}
+            assert (await ask(transport, URL, method="POST", content=stream(), timeout=deadlines)).status == 200
+            wire().script = slowly(6.0)
+            late = await ask(transport, URL, method="POST", content=stream(), timeout=deadlines)
+            assert late.error == "ReadTimeout"
+            assert asyncio.get_running_loop().time() == pytest.approx(609.0, abs=0.1)
+
+    in_memory(scenario)
+
+
+def test_a_connection_may_end_before_a_body_has_begun() -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        wire().lines[0].end()
+        await asyncio.sleep(1.0)
+        yield b"x"
+
+    async def scenario() -> None:
+        async with fast(**limits(1)) as transport:
+            await works(transport)
+            assert (await ask(transport, URL, method="POST", content=stream())).status == 200
+            assert len(wire().lines) == 2
+
+    in_memory(scenario)
+
+
 def test_a_request_whose_own_body_fails() -> None:
     async def stream() -> AsyncIterator[bytes]:
         yield b"x"

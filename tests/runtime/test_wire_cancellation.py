@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from cancel_kit import WAYS
+from cancel_kit import WAYS, At
 from export_bench import until
 from wire_bench import URL, body_of, in_memory, limits, slowly, works
 from wire_cases import head
@@ -19,6 +19,7 @@ from wire_kit import SCALE, TRANSPORTS, Outcome, ask, fast, pieces
 from wire_loop import wire
 from wire_server import Gate, Request, Server, answer
 
+from dfinery_async.runtime.wire.pool import Pool
 from dfinery_async.runtime.wire.transport import FastTransport
 
 # At each point, in memory.
@@ -76,32 +77,39 @@ def test_a_request_may_be_cancelled_anywhere(name: str, way: str, state: str) ->
     in_memory(scenario)
 
 
-@pytest.mark.parametrize("cancelled", [0, 1, 5, 9])
+@pytest.mark.parametrize("cancelled", [1, 2, 5, 10])
 def test_who_is_cancelled_while_waiting_hands_on_what_was_given(cancelled: int) -> None:
     async def scenario() -> None:
+        def given() -> None:  # to the first, who has not heard of it
+            for waiter in queue[:cancelled]:
+                waiter.cancel()
+
         wire().script = slowly(1.0)
         async with fast(**limits(1)) as transport:
-            first = asyncio.create_task(ask(transport, URL))
-            await asyncio.sleep(0)
-            queue = [asyncio.create_task(ask(transport, f"{URL}{number}")) for number in range(10)]
-            await asyncio.sleep(0.5)
-            # In the very turn in which it is given to the first in the queue: he, and some behind him, are cancelled.
-            first.add_done_callback(lambda _: [waiter.cancel() for waiter in queue[: cancelled + 1]])
-            outcomes = await asyncio.gather(*queue[cancelled + 1 :])
-            assert [outcome.status for outcome in outcomes] == [200] * (9 - cancelled)
-            assert transport.stats().connections <= 1
+            first = await taken(transport, 1)
+            calls = [ask(transport, f"{URL}{number}", timeout={"pool": 99.0}) for number in range(10)]
+            queue = [asyncio.create_task(At(call, 1, given, woken=True)) for call in calls[:1]]
+            queue += [asyncio.create_task(call) for call in calls[1:]]
+            await asyncio.wait([*first, *queue])
+            assert [waiter.cancelled() for waiter in queue] == [True] * cancelled + [False] * (10 - cancelled)
+            assert {waiter.result().status for waiter in queue[cancelled:]} <= {200}
             await works(transport)
 
     in_memory(scenario)
+
+
+def test_a_place_that_is_not_handed_on_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pool, "_hand_on", lambda self, given: None)
+    with pytest.raises(AssertionError):
+        test_who_is_cancelled_while_waiting_hands_on_what_was_given(10)
 
 
 def test_cancelling_whoever_waits_leaves_the_order_of_the_others() -> None:
     async def scenario() -> None:
         wire().script = slowly(1.0)
         async with fast(**limits(1)) as transport:
-            queue = [
-                asyncio.create_task(ask(transport, f"{URL}{number}", timeout={"pool": 99.0})) for number in range(10)
-            ]
+            paths = [f"{URL}{number}" for number in range(10)]
+            queue = [asyncio.create_task(ask(transport, path, timeout={"pool": 99.0})) for path in paths]
             await asyncio.sleep(0.5)
             for waiter in queue[2::2]:
                 waiter.cancel()

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from export_bench import until
 from far_end import virtually
+from wire_bench import hoard
 from wire_cases import ANSWERS, Case, chunked, head
 from wire_kit import TRANSPORTS, Outcome, ask, fast
 from wire_loop import Line, WireLoop, wire
@@ -224,6 +225,12 @@ def test_no_answer_is_taken_for_another(name: str, cut: str) -> None:
             assert wire().requests[1].connection == 2
 
     virtually(scenario(), WireLoop)
+
+
+def test_an_answer_that_is_taken_for_another_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    hoard(monkeypatch)
+    with pytest.raises(AssertionError):
+        test_no_answer_is_taken_for_another("with a length, and another answer", "before the second")
 
 
 @pytest.mark.asyncio

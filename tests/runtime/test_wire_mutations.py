@@ -8,6 +8,7 @@ import httpx
 import pytest
 from export_bench import until
 from far_end import virtually
+from wire_bench import hoard
 from wire_kit import SCALE, Outcome, ask, fast
 from wire_loop import Line, WireLoop, wire
 from wire_mutants import ORIGINALS, Audit, mark, mutated, segments
@@ -54,6 +55,12 @@ def test_changed_answers_are_typed_errors_or_answers_to_their_own_request(seed: 
     assert audit.faults == []
     assert audit.outcomes.total() == number
     assert min(audit.outcomes["answer"], audit.outcomes["RemoteProtocolError"]) > number / 10  # both ways are gone
+
+
+def test_the_audit_finds_a_transport_that_mixes_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    hoard(monkeypatch)
+    audit = virtually(attack(1, 300), WireLoop)
+    assert any("the answer of another request" in fault for fault in audit.faults)
 
 
 def test_the_audit_knows_whose_answer_it_is() -> None:

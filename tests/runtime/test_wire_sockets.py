@@ -8,7 +8,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -37,7 +37,7 @@ class ThreadedServer:
         self.served = 0
         self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self) -> ThreadedServer:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -63,13 +63,13 @@ UNTRUSTED = {
 @pytest.mark.asyncio
 async def test_who_is_not_trusted_is_told_nothing(make: Make, name: str) -> None:
     certificate, trusted = UNTRUSTED[name]
-    context = trusting(*[trusted] * (trusted is not None))
+    context = trusting() if trusted is None else trusting(trusted)
     server = Server()
-    async with server.serving(certified(certificate())):
-        async with make(verify=context, limits=httpx.Limits(max_connections=1)) as transport:
-            for _ in range(2):
-                outcome = await ask(transport, f"https://localhost:{server.port}/", headers={"access_token": "x"})
-                assert outcome.error == "ConnectError"
+    made = make(verify=context, limits=httpx.Limits(max_connections=1))
+    async with server.serving(certified(certificate())), made as transport:
+        for _ in range(2):
+            outcome = await ask(transport, f"https://localhost:{server.port}/", headers={"access_token": "x"})
+            assert outcome.error == "ConnectError"
     assert server.received == 0
 
 
@@ -89,7 +89,7 @@ async def test_the_name_and_the_protocol_are_told_beforehand(make: Make) -> None
         writer.write(answer())
 
     context = server_context(AUTHORITY, "localhost")
-    context.sni_callback = note  # type: ignore[assignment]
+    context.sni_callback = note
     context.set_alpn_protocols(["h2", "http/1.1"])
     server = Server(script)
     async with server.serving(context), make(verify=trusting(AUTHORITY)) as transport:
@@ -214,11 +214,7 @@ async def test_a_server_that_asks_who_we_are(make: Make) -> None:
     async with server.serving(asking):
         url = f"https://localhost:{server.port}/"
         async with make(verify=nameless) as transport:
-            assert (await ask(transport, url)).error in {
-                "ConnectError",
-                "ReadError",
-                "WriteError",
-                "RemoteProtocolError",
-            }
+            refused = await ask(transport, url)  # with TLS 1.3 that comes after the handshake
+            assert refused.error in {"ConnectError", "ReadError", "WriteError", "RemoteProtocolError"}
         async with make(verify=named) as transport:
             assert (await ask(transport, url)).status == 200

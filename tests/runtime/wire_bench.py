@@ -14,6 +14,8 @@ from wire_kit import ask
 from wire_loop import Line, WireLoop, wire
 from wire_server import Request, answer
 
+from dfinery_async.runtime.wire.answer import Phase
+from dfinery_async.runtime.wire.connection import Connection
 from dfinery_async.runtime.wire.transport import FastTransport
 
 URL = "http://far.example/"
@@ -54,6 +56,26 @@ async def works(transport: httpx.AsyncBaseTransport, times: int = 1) -> None:
     wire().script = slowly(0.01)
     outcomes = await asyncio.gather(*(ask(transport, URL, timeout={"pool": 0.5}) for _ in range(times)))
     assert [outcome.status for outcome in outcomes] == [200] * times
+
+
+def hoard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seeded bug, and httpcore's own: bytes behind an answer are kept for the next request."""
+    kept: dict[Connection, bytes] = {}
+    data_received, begin = Connection.data_received, Connection.begin
+
+    def receive(self: Connection, data: bytes) -> None:
+        if self._phase in {Phase.IDLE, Phase.DONE}:
+            kept[self] = kept.get(self, b"") + bytes(data)
+        else:
+            data_received(self, data)
+
+    def begin_with_it(self: Connection, *args: Any, **options: Any) -> Any:
+        waiter = begin(self, *args, **options)
+        asyncio.get_running_loop().call_soon(receive, self, kept.pop(self, b""))
+        return waiter
+
+    monkeypatch.setattr(Connection, "data_received", receive)
+    monkeypatch.setattr(Connection, "begin", begin_with_it)
 
 
 async def fails(transport: httpx.AsyncBaseTransport, error: str, after: float, **options: Any) -> None:

@@ -116,6 +116,21 @@ REQUESTS: dict[str, Case] = {
         gives="LocalProtocolError",
         kept=False,
     ),
+    "a length and chunks": Case(
+        {
+            "method": "POST",
+            "content": b"xx",
+            "headers": {"content-length": "2", "transfer-encoding": "chunked"},
+        }
+    ),
+    "a coding that is not chunked": Case(
+        {"method": "POST", "content": lambda: pieces(b"xx"), "headers": {"transfer-encoding": "gzip"}},
+        gives="LocalProtocolError",
+        kept=False,
+    ),
+    "a length twice": Case(
+        {"method": "POST", "content": b"xx", "headers": [("content-length", "2"), ("content-length", "2")]},
+    ),
     "a length that is no number": Case(
         {"method": "POST", "content": b"xx", "headers": {"content-length": "0x2"}},
         gives="LocalProtocolError",

@@ -30,7 +30,7 @@ class Line(asyncio.Transport):
         listening: `False` leaves what the client writes in its own buffer.
     """
 
-    def __init__(self, loop: WireLoop, number: int, protocol: asyncio.Protocol) -> None:
+    def __init__(self, loop: WireLoop, number: int, protocol: asyncio.Protocol | asyncio.BufferedProtocol) -> None:
         super().__init__()
         self._loop = loop
         self._protocol = protocol
@@ -97,8 +97,22 @@ class Line(asyncio.Transport):
                 self.close()
         else:
             self.handed += len(segment)
-            self._protocol.data_received(segment)
+            self._hand_over(segment)
         self._go_on()
+
+    def _hand_over(self, segment: bytes) -> None:
+        protocol = self._protocol
+        if isinstance(protocol, asyncio.Protocol):
+            protocol.data_received(segment)
+            return
+        left = memoryview(segment)
+        while left:
+            buffer = memoryview(protocol.get_buffer(-1))
+            size = min(len(buffer), len(left))
+            buffer[:size] = left[:size]
+            protocol.buffer_updated(size)
+            buffer[:size] = b"\xee" * size  # whatever was not read by now is lost
+            left = left[size:]
 
     def _hear(self, data: bytes) -> None:
         self.heard += len(data)
@@ -115,7 +129,7 @@ class Line(asyncio.Transport):
 
     # The client's side.
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:  # type: ignore[override]
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self.open or self._ended:
             return
         if self.listening:
@@ -165,7 +179,7 @@ class Line(asyncio.Transport):
         return self._protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        assert isinstance(protocol, asyncio.Protocol)
+        assert isinstance(protocol, asyncio.Protocol | asyncio.BufferedProtocol)
         self._protocol = protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -196,7 +210,7 @@ class WireLoop(VirtualLoop):
         self.unheard: list[dict[str, Any]] = []
         self.set_exception_handler(lambda _, context: self.unheard.append(context))
 
-    async def create_connection(self, protocol_factory: Callable[[], Any], *_: Any, **__: Any) -> Any:  # type: ignore[override]
+    async def create_connection(self, protocol_factory: Callable[[], Any], *_: Any, **__: Any) -> Any:
         if self.connecting is not None:
             await self.connecting()
         protocol = protocol_factory()

@@ -84,7 +84,10 @@ def mutated(reply: bytes, chance: random.Random) -> bytes:
 
 
 def segments(data: bytes, chance: random.Random) -> list[bytes]:
-    cuts = sorted(chance.randrange(len(data) + 1) for _ in range(chance.choice((0, 0, 1, 2, 5))))
+    cuts = [chance.randrange(len(data) + 1) for _ in range(chance.choice((0, 0, 1, 2, 5)))]
+    if chance.random() < 0.3:  # where one answer ends and another begins
+        cuts += [found.start() for found in re.finditer(rb"HTTP/", data)]
+    cuts.sort()
     return [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
 
