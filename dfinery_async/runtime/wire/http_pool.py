@@ -17,6 +17,7 @@ from dfinery_async.runtime.wire.pool import Pool, PoolLimits
 
 __all__ = ["HttpPool"]
 
+_FRAMING = {b"content-length", b"transfer-encoding"}
 _PORTS = {b"http": 80, b"https": 443}
 _LEFT_TO_HTTPCORE = {"trace", "sni_hostname"}  # extensions that need its own connections
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -49,9 +50,13 @@ class HttpPool(httpcore.AsyncConnectionPool):
             return await super().handle_async_request(request)
         timeouts = cast("Mapping[str, float | None]", _extensions(request).get("timeout") or {})
         head, framing = _head(request)
+        pieces = cast("AsyncIterable[bytes]", request.stream).__aiter__()
+        head += framing.frame(await anext(pieces, b""))  # no connection waits for a body that is slow to begin
         connection = await self.wire.acquire(_address(request), timeouts.get("connect"), timeouts.get("pool"))
         try:
-            status, headers = await _exchange(connection, request, head, framing, _deadlines(timeouts))
+            status, headers = await _exchange(
+                connection, request, head=head, pieces=pieces, framing=framing, deadlines=_deadlines(timeouts)
+            )
         except BaseException:
             connection.abort()
             self.wire.release(connection)
@@ -91,7 +96,8 @@ class _Body:
             while chunk := await connection.chunk():
                 yield chunk
         except BaseException:
-            connection.abort()
+            if self._connection is connection:  # else it was given back, and may serve somebody else by now
+                connection.abort()
             raise
 
     async def aclose(self) -> None:
@@ -116,9 +122,14 @@ class _Framing:
     """How a request's body is told from what follows: by its length, or piece by piece."""
 
     def __init__(self, headers: RawHeaders) -> None:
-        names = {name.lower(): value for name, value in headers}
-        self.chunked: bool = b"transfer-encoding" in names
-        self.left: int = 0 if self.chunked else int(names.get(b"content-length", b"0"))
+        told = [(name.lower(), value) for name, value in headers if name.lower() in _FRAMING]
+        if len(told) > 1:
+            raise httpcore.LocalProtocolError("More than one header tells the length of the body")
+        name, value = told[0] if told else (b"content-length", b"0")
+        self.chunked: bool = name == b"transfer-encoding"
+        if value.lower() != b"chunked" if self.chunked else not value.isdigit():
+            raise httpcore.LocalProtocolError("Illegal length of the body")
+        self.left: int = 0 if self.chunked else int(value)
 
     def frame(self, piece: bytes) -> bytes:
         if self.chunked:
@@ -135,14 +146,19 @@ class _Framing:
 
 
 async def _exchange(
-    connection: Connection, request: httpcore.Request, head: bytes, framing: _Framing, deadlines: Deadlines
+    connection: Connection,
+    request: httpcore.Request,
+    *,
+    head: bytes,
+    pieces: AsyncIterator[bytes],
+    framing: _Framing,
+    deadlines: Deadlines,
 ) -> tuple[int, RawHeaders]:
     """Send a request and return the head of its answer. An answer that comes early ends the sending."""
-    pieces = cast("AsyncIterable[bytes]", request.stream).__aiter__()
-    first = framing.frame(await anext(pieces, b""))
-    waiter = connection.begin(
-        head + first, connection.now(), deadlines, streamed=True, headless=request.method == b"HEAD"
-    )
+    headless = request.method == b"HEAD"
+    waiter = connection.begin(head, connection.now(), deadlines, streamed=True, headless=headless, partly=True)
+    if _asks_to_close(request.headers):
+        connection.spoil()
     async for piece in pieces:
         if connection.answered:
             break
@@ -151,7 +167,15 @@ async def _exchange(
         connection.spoil()
     else:
         await connection.write(framing.end())
-    return await connection.head(waiter)
+        connection.written()
+    status, headers = await connection.head(waiter)
+    if any(name.lower() == b"transfer-encoding" and value.lower() != b"chunked" for name, value in headers):
+        raise httpcore.RemoteProtocolError("the answer is coded in a way that nobody asked for")
+    return status, [(name, value.rstrip(b" \t")) for name, value in headers]
+
+
+def _asks_to_close(headers: RawHeaders) -> bool:
+    return any(name.lower() == b"connection" and b"close" in value.lower() for name, value in headers)
 
 
 def _head(request: httpcore.Request) -> tuple[bytes, _Framing]:
