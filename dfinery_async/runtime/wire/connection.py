@@ -77,6 +77,7 @@ class Connection(AnswerReader, asyncio.Protocol):
         "_error",
         "_loop",
         "_on_lost",
+        "_partly",
         "_reading_paused",
         "_served",
         "_streamed",
@@ -105,6 +106,7 @@ class Connection(AnswerReader, asyncio.Protocol):
         self._served = False
         self._deadlines: Deadlines | None = None
         self._streamed = False
+        self._partly = False
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._error: Exception | None = None
@@ -136,8 +138,10 @@ class Connection(AnswerReader, asyncio.Protocol):
         return self._transport.get_extra_info(name)
 
     def spoil(self) -> None:
-        """See that it serves no other request, as this one was not written whole."""
+        """See that it serves no other request: this one was not written whole, or asks for it."""
         self.keep = False
+        if self._phase is _DONE:
+            self._transport.abort()
 
     def abort(self) -> None:
         """Close it now, whatever it does, or as soon as it stands. Whoever waits for an answer is told so."""
@@ -155,6 +159,7 @@ class Connection(AnswerReader, asyncio.Protocol):
         largest: float = math.inf,
         streamed: bool = False,
         headless: bool = False,
+        partly: bool = False,
     ) -> asyncio.Future[None]:
         """Send a request, or as much of it as there is, and return a future that ends with its answer.
 
@@ -166,11 +171,13 @@ class Connection(AnswerReader, asyncio.Protocol):
             largest: bytes of a body that are read at the most; a longer one is left out and counts as empty.
             streamed: whether the future ends with the head, and `chunk` gives the body.
             headless: whether the answer has a head alone.
+            partly: whether more follows, by `write`; until `written` was called the peer need not answer.
         """
         if self._phase is not _IDLE:
             raise RuntimeError(f"a request on a connection that is {self._phase.name}")
         self.expect(largest, headless=headless)
         self._streamed = streamed
+        self._partly = partly
         self._touched = self._wrote_at = now
         self._began = now if began is None else began
         waiter = self._waiter = self._loop.create_future()
@@ -214,6 +221,12 @@ class Connection(AnswerReader, asyncio.Protocol):
                 await self._drained
             finally:
                 self._drained = None
+
+    def written(self) -> None:
+        """The request is whole: from now on the peer's time to answer counts."""
+        self._partly = False
+        self._touched = self._loop.time()
+        self._arm(cast("Deadlines", self._deadlines))
 
     async def head(self, waiter: asyncio.Future[None]) -> tuple[int, RawHeaders]:
         """Wait for the answer's head (`waiter` is what `begin` gave) and return it. Raises as `take` does."""
@@ -364,6 +377,8 @@ class Connection(AnswerReader, asyncio.Protocol):
             self._touched = now  # the time to read begins when all is written
         else:
             self._wrote_at = now
+            if self._partly:
+                self._touched = now
         if now >= min(self._touched + deadlines.read, self._total_at(deadlines)):
             self._fail(httpcore.ReadTimeout())
         else:
