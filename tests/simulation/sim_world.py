@@ -59,7 +59,8 @@ def longest(plan: Plan) -> float:
     """
     fewest = _FEWEST_AFTER_CHANGE if plan.cap_changes else plan.cap
     requests = sum(part.units for part in plan.producers) / fewest
-    return _LONGEST + requests * (_SLOWEST + plan.faults * (plan.attempt_timeout + plan.retry["cap"]))
+    backoff: float = plan.retry["cap"]
+    return _LONGEST + requests * (_SLOWEST + plan.faults * (plan.attempt_timeout + backoff))
 
 
 class _World:

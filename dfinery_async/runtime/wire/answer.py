@@ -100,7 +100,7 @@ class AnswerReader:
         self._headless = headless
         self._head_bytes = 0
 
-    def feed(self, data: bytes) -> httpcore.RemoteProtocolError | None:
+    def feed(self, data: bytes | memoryview) -> httpcore.RemoteProtocolError | None:
         """Read on. Returns what is wrong with the answer, if anything is."""
         try:
             self._parser.feed_data(data)

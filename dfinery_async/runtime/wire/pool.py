@@ -24,6 +24,7 @@ from dfinery_async.runtime.wire.opening import open_connection
 
 __all__ = ["Pool", "PoolLimits", "PoolStats"]
 
+_BUFFER = 256 * 1024
 _CLOSED = "the pool was closed"
 _PATIENCE = 1.0  # for connections to go, at the end
 
@@ -88,6 +89,7 @@ class Pool:
         self._opened = 0
         self._waiters: deque[_Waiter] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._buffer = memoryview(bytearray(_BUFFER))
         self._gone: asyncio.Future[None] | None = None
         self._closed = False
 
@@ -265,7 +267,7 @@ class Pool:
         made: list[Connection] = []
 
         def make() -> Connection:
-            connection = Connection(asyncio.get_running_loop(), address, self._lost)
+            connection = Connection(asyncio.get_running_loop(), address, self._lost, self._buffer)
             made.append(connection)
             return connection
 
