@@ -31,12 +31,12 @@ def pages() -> dict[str, str]:
 def naps(name: str, text: str) -> Iterator[str]:
     """Sleeps in tests that take real time.
 
-    `sleep(0)` lets others run. In virtual time (tests/runtime/far_end.py and cancel_kit.py, all of tests/simulation)
-    asyncio's sleep moves the clock.
+    `sleep(0)` lets others run. In virtual time (tests/runtime/far_end.py, cancel_kit.py and wire_bench.py, all of
+    tests/simulation) asyncio's sleep moves the clock.
     """
     if not name.startswith("tests/"):
         return
-    virtual = name.startswith("tests/simulation/") or re.search(r"\b(virtually|on_bench)\b", text) is not None
+    virtual = name.startswith("tests/simulation/") or re.search(r"\b(virtually|on_bench|in_memory)\b", text) is not None
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("sleep"):
             called = ast.unparse(node)

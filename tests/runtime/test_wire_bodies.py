@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from export_bench import until
-from wire_bench import URL, body_of, in_memory, limits, slowly, streamed, works
+from wire_bench import URL, body_of, fails, in_memory, limits, slowly, streamed, works
+from wire_cases import head
 from wire_kit import Outcome, ask, fast
 from wire_loop import wire
 from wire_server import answer
@@ -114,6 +115,21 @@ def test_an_answer_before_the_request_is_whole(status: int, then: str) -> None:
             assert sent < 20
             await works(transport)
         assert len(wire().lines) == 2
+
+    in_memory(scenario)
+
+
+def test_an_early_answer_that_stalls() -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"x"
+        wire().lines[0].say(head("content-length: 10"), b"enough")
+        await asyncio.sleep(1.0)
+        yield b"x"
+
+    async def scenario() -> None:
+        async with fast(**limits(1)) as transport:
+            await fails(transport, "ReadTimeout", 5.0, method="POST", content=stream(), timeout={"read": 4.0})
+            await works(transport)
 
     in_memory(scenario)
 

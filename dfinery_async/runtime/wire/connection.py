@@ -139,10 +139,6 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
         """Whether it will never carry another request."""
         return self._phase is _CLOSED
 
-    def now(self) -> float:
-        """Monotonic time, of its loop."""
-        return self._loop.time()
-
     def detail(self, name: str) -> Any:
         """What asyncio knows of it by this name, such as `socket`."""
         return self._transport.get_extra_info(name)
@@ -169,7 +165,6 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
         largest: float = math.inf,
         streamed: bool = False,
         headless: bool = False,
-        partly: bool = False,
     ) -> asyncio.Future[None]:
         """Send a request, or as much of it as there is, and return a future that ends with its answer.
 
@@ -179,15 +174,14 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
             deadlines: of this request.
             began: monotonic time from which the total counts; `now` by default.
             largest: bytes of a body that are read at the most; a longer one is left out and counts as empty.
-            streamed: whether the future ends with the head, and `chunk` gives the body.
+            streamed: whether the future ends with the head, `chunk` gives the body, and `write` more of the request.
             headless: whether the answer has a head alone.
-            partly: whether more follows, by `write`; until `written` was called the peer need not answer.
         """
         if self._phase is not _IDLE:
             raise RuntimeError(f"a request on a connection that is {self._phase.name}")
         self.expect(largest, headless=headless)
         self._streamed = streamed
-        self._partly = partly
+        self._partly = streamed
         self._touched = self._wrote_at = now
         self._began = now if began is None else began
         waiter = self._waiter = self._loop.create_future()
@@ -234,8 +228,7 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
 
     def written(self) -> None:
         """The request is whole: from now on the peer's time to answer counts."""
-        self._partly = False
-        self._touched = self._loop.time()
+        self._partly, self._touched = False, self._loop.time()
         self._arm(cast("Deadlines", self._deadlines))
 
     async def head(self, waiter: asyncio.Future[None]) -> tuple[int, RawHeaders]:
@@ -282,7 +275,7 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
         else:
             self._transport.abort()
 
-    def get_buffer(self, sizehint: int) -> memoryview:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """Where asyncio may put what arrives."""
         return self._buffer
 
@@ -395,7 +388,7 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
             self._touched = now  # the time to read begins when all is written
         else:
             self._wrote_at = now
-            if self._partly:
+            if self._partly and self._phase is _WAITING:
                 self._touched = now
         if now >= min(self._touched + deadlines.read, self._total_at(deadlines)):
             self._fail(httpcore.ReadTimeout())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import ssl
@@ -156,7 +157,8 @@ async def _exchange(
 ) -> tuple[int, RawHeaders]:
     """Send a request and return the head of its answer. An answer that comes early ends the sending."""
     headless = request.method == b"HEAD"
-    waiter = connection.begin(head, connection.now(), deadlines, streamed=True, headless=headless, partly=True)
+    now = asyncio.get_running_loop().time()
+    waiter = connection.begin(head, now, deadlines, streamed=True, headless=headless)
     if _asks_to_close(request.headers):
         connection.spoil()
     async for piece in pieces:
