@@ -13,6 +13,8 @@ from wire_kit import ask, fast, pieces
 from wire_loop import Line, wire
 from wire_server import Request
 
+from dfinery_async import ConnectionFailed, DfineryClient, RetryConfig, TimeoutConfig
+
 
 def test_a_peer_that_vanishes_is_left() -> None:
     async def scenario() -> None:
@@ -149,6 +151,30 @@ def test_no_free_connection_in_time() -> None:
             await asyncio.gather(patient, *busy)
             assert (await patient).status == 200
             await works(transport, 2)
+
+    in_memory(scenario)
+
+
+@pytest.mark.parametrize("begin", [b"HTTP/1.1 200 OK\r\nx: ", head("content-length: 100")], ids=["head", "body"])
+def test_an_answer_that_drips_ends_at_the_total_deadline(begin: bytes) -> None:
+    def script(request: Request, line: Line) -> None:
+        line.say(begin)
+        for number in range(1, 30):
+            asyncio.get_running_loop().call_later(4.0 * number, line.say, b"x")
+
+    async def scenario() -> None:
+        wire().script = script
+        async with DfineryClient(
+            "svc",
+            import_token="a-token-for-tests",
+            base_url="http://127.0.0.1:9",
+            timeouts=TimeoutConfig(read=5.0, total=60.0),
+            retry=RetryConfig(total=0),
+        ) as client:
+            with pytest.raises(ConnectionFailed, match="ReadTimeout"):
+                await client.send_events("u", "e")
+            assert asyncio.get_running_loop().time() == pytest.approx(60.0, abs=0.1)
+            assert wire().open == []
 
     in_memory(scenario)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import httpx
 import pytest
 from export_bench import until
 from far_end import virtually
 from wire_bench import hoard
 from wire_cases import ANSWERS, Case, chunked, head
-from wire_kit import TRANSPORTS, Outcome, ask, fast
+from wire_kit import TRANSPORTS, Outcome, ask, fast, post
 from wire_loop import Line, WireLoop, wire
 from wire_server import Request, Server, answer, ends_with
 
@@ -191,7 +193,10 @@ ONLY_WE_REFUSE = {
 ONLY_HTTPX_REFUSES = {"an empty line before", "many empty lines before", "chunked twice"}
 
 
-async def tried(name: str, cut: str, transport: FastTransport) -> tuple[Outcome, list[Outcome]]:
+Way = Callable[..., Awaitable[Outcome]]
+
+
+async def tried(name: str, cut: str, transport: FastTransport, way: Way) -> tuple[Outcome, list[Outcome]]:
     """What comes of a request with a bad answer, and of those that follow it."""
 
     def script(request: Request, line: Line) -> None:
@@ -202,17 +207,18 @@ async def tried(name: str, cut: str, transport: FastTransport) -> tuple[Outcome,
             line.say(answer(path.encode(), "200 OK", f"x: {path}"))
 
     wire().script = script
-    first = await ask(transport, f"{ORIGIN}/1", timeout={"read": 1.0})
+    first = await way(transport, f"{ORIGIN}/1", timeout={"read": 1.0})
     await until(lambda: not any(line.waiting for line in wire().open))  # what comes later is a later answer's
-    return first, [await ask(transport, f"{ORIGIN}/{number}") for number in (2, 3, 4)]
+    return first, [await way(transport, f"{ORIGIN}/{number}") for number in (2, 3, 4)]
 
 
+@pytest.mark.parametrize("way", [ask, post])
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("name", BAD)
-def test_no_answer_is_taken_for_another(name: str, cut: str) -> None:
+def test_no_answer_is_taken_for_another(name: str, cut: str, way: Way) -> None:
     async def scenario() -> None:
         async with fast(limits=httpx.Limits(max_connections=1)) as transport:
-            first, others = await tried(name, cut, transport)
+            first, others = await tried(name, cut, transport, way)
             assert transport.stats().connections == 1
         assert first.body in {b"", b"hello"} or name in DOUBTFUL
         assert b"smuggled" not in dict(first.headers).values()
@@ -230,7 +236,7 @@ def test_no_answer_is_taken_for_another(name: str, cut: str) -> None:
 def test_an_answer_that_is_taken_for_another_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     hoard(monkeypatch)
     with pytest.raises(AssertionError):
-        test_no_answer_is_taken_for_another("with a length, and another answer", "before the second")
+        test_no_answer_is_taken_for_another("with a length, and another answer", "before the second", ask)
 
 
 @pytest.mark.asyncio

@@ -9,14 +9,14 @@ import pytest
 from export_bench import until
 from far_end import virtually
 from wire_bench import hoard
-from wire_kit import SCALE, Outcome, ask, fast
+from wire_kit import SCALE, Outcome, ask, fast, post
 from wire_loop import Line, WireLoop, wire
 from wire_mutants import ORIGINALS, Audit, mark, mutated, segments
 from wire_server import Request
 
 
 async def attack(seed: int, number: int) -> Audit:
-    """Send that many requests on one connection at a time; every other answer is changed."""
+    """Send that many requests, by both ways, on one connection at a time; most of the answers are changed."""
     chance = random.Random(seed)
     audit = Audit()
 
@@ -38,7 +38,8 @@ async def attack(seed: int, number: int) -> Audit:
     loop.script = script
     async with fast(limits=httpx.Limits(max_connections=1)) as transport:
         for each in range(number):
-            outcome = await ask(transport, "http://far.example/", extensions={"target": b"/" + mark(each)})
+            url = f"http://far.example/{mark(each).decode()}"
+            outcome = await chance.choice((ask, post))(transport, url)
             audit.look(each, outcome)
             await until(lambda: not (loop.lines[-1].open and loop.lines[-1].waiting))
             del loop.lines[:-1], loop.requests[:]

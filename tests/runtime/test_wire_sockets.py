@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpx
 import pytest
+from cancel_kit import At
 from export_bench import until
 from wire_kit import TRANSPORTS, ask, fast
 from wire_server import Request, Server, answer
@@ -53,8 +54,8 @@ class ThreadedServer:
             while True:
                 self._connection, _ = self._listener.accept()
                 self._connection.recv(65536)
-                self._connection.sendall(answer(b"one"))
                 self.served += 1
+                self._connection.sendall(answer(b"one"))
 
     def end(self) -> None:
         """End the connection. The client's loop hears of it when it turns next."""
@@ -88,6 +89,21 @@ async def test_an_end_that_the_loop_has_not_seen_yet(make: Make, how: str) -> No
                 assert (outcome.error, outcome.body) == ("", b"one")
                 assert server.served == number
                 server.end()  # in the caller's own turn: nobody else's code runs before the next request
+
+
+@pytest.mark.parametrize("how", LAST_WORDS)
+@pytest.mark.asyncio
+async def test_an_end_on_the_way_from_one_caller_to_the_next(how: str) -> None:
+    words, reset = LAST_WORDS[how]
+    with ThreadedServer(words, reset=reset) as server:
+        async with fast(limits=httpx.Limits(max_connections=1)) as transport:
+            url = f"http://127.0.0.1:{server.port}/"
+            first = asyncio.create_task(ask(transport, url))
+            await until(lambda: transport.stats().connections == 1)
+            # The connection was given to the second, and he has not heard of it.
+            second = await At(ask(transport, url), 1, server.end, woken=True)
+            assert [outcome.body for outcome in (await first, second)] == [b"one", b"one"]
+    assert server.served == 2
 
 
 @both

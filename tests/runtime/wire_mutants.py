@@ -14,13 +14,13 @@ from collections.abc import Callable
 from wire_cases import chunked, head
 from wire_kit import Outcome
 
-MARK = re.compile(rb"<([a-z]{12})>")
+MARK = re.compile(rb"\([a-z]{12}\)")
 ERRORS = {"RemoteProtocolError", "ReadError", "ReadTimeout"}
 
 
 def mark(number: int) -> bytes:
     """A word for a request: far from all the others, however it is changed."""
-    return b"<" + bytes(random.Random(number).choices(b"abcdefghijklmnopqrstuvwxyz", k=12)) + b">"
+    return b"(" + bytes(random.Random(number).choices(b"abcdefghijklmnopqrstuvwxyz", k=12)) + b")"
 
 
 def sized(word: str) -> bytes:
@@ -111,8 +111,7 @@ class Audit:
             if outcome.error not in ERRORS:
                 self.faults.append(f"{number}: {outcome.error}")
             return
-        reason = outcome.reason
-        assert isinstance(reason, bytes)
+        reason = outcome.reason if isinstance(outcome.reason, bytes) else b""
         told = b"\n".join([reason, *(b"\n".join(pair) for pair in outcome.headers), outcome.body])
         if others := {self._marks.get(found[0], number) for found in MARK.finditer(told)} - {number}:
             self.faults.append(f"{number}: the answer of another request: {others}")
