@@ -147,11 +147,13 @@ class Pool:
         """
         while not self._closed:
             connection = self._pop(address, asyncio.get_running_loop().time())
-            if connection is None and not self._reserve():
+            if connection is not None:
+                return connection
+            if not self._reserve():
                 connection = await self._wait(address, patience)
             if connection is None:
                 return await self._open(address, connect)
-            if connection.usable:
+            if connection.usable and not _has_news(connection):
                 return connection
             connection.abort()  # it died on its way to us
         raise httpcore.ConnectError(_CLOSED)
