@@ -1,4 +1,7 @@
-"""Callers that are cancelled, at each point and at random moments: no connection is lost, and no place for one."""
+"""Callers that are cancelled, at each point and at random moments: no connection is lost, and no place for one.
+
+`DFINERY_TEST_SCALE=50` makes it 100,000 at random moments.
+"""
 
 from __future__ import annotations
 
