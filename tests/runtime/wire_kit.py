@@ -12,7 +12,7 @@ import h11
 import httpcore
 import httpx
 
-from dfinery_async.runtime.wire.connection import Deadlines
+from dfinery_async.runtime.wire.deadlines import Deadlines
 from dfinery_async.runtime.wire.transport import FastTransport
 
 SCALE = int(os.environ.get("DFINERY_TEST_SCALE", "1"))  # how many times more of everything

@@ -12,7 +12,8 @@ from typing import Any, cast
 import httpcore
 
 from dfinery_async.runtime.wire.answer import RawHeaders
-from dfinery_async.runtime.wire.connection import Address, Connection, Deadlines
+from dfinery_async.runtime.wire.connection import Address, Connection
+from dfinery_async.runtime.wire.deadlines import Deadlines
 from dfinery_async.runtime.wire.patched import is_patched
 from dfinery_async.runtime.wire.pool import Pool, PoolLimits
 

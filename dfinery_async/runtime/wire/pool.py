@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import select
 import ssl
 from collections import deque
 from collections.abc import Iterator
@@ -19,7 +18,8 @@ import httpcore
 import msgspec
 
 from dfinery_async.runtime.wire.answer import RawHeaders
-from dfinery_async.runtime.wire.connection import Address, Connection, Deadlines
+from dfinery_async.runtime.wire.connection import Address, Connection
+from dfinery_async.runtime.wire.deadlines import Deadlines
 from dfinery_async.runtime.wire.opening import open_connection
 
 __all__ = ["Pool", "PoolLimits", "PoolStats"]
@@ -153,7 +153,7 @@ class Pool:
                 connection = await self._wait(address, patience)
             if connection is None:
                 return await self._open(address, connect)
-            if connection.usable and not _has_news(connection):
+            if connection.usable and not connection.has_news():
                 return connection
             connection.abort()  # it died on its way to us
         raise httpcore.ConnectError(_CLOSED)
@@ -215,7 +215,7 @@ class Pool:
                 connection.usable
                 and rested < limits.expiry
                 and now - connection.born < limits.age
-                and not _has_news(connection)
+                and not connection.has_news()
             ):
                 return connection
             connection.abort()
@@ -327,20 +327,3 @@ class Pool:
                 del self._idle[address]
         if oldest < math.inf:
             self._sweeper = loop.call_at(oldest + self._limits.expiry, self._sweep)
-
-
-def _has_news(connection: Connection) -> bool:
-    """Whether something has arrived on an idle connection that the loop has not seen yet, as it may be behind.
-
-    Most likely that is its end; at worst an answer that nobody asked for, which the next request would take for its
-    own. So this look (a third of a microsecond) is never left out.
-    """
-    socket = connection.detail("socket")
-    number: int = -1 if socket is None else socket.fileno()
-    if number < 0:
-        return False
-    if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([number], [], [], 0)[0])
-    poll = select.poll()  # `select` cannot look at numbers from 1,024 on
-    poll.register(number, select.POLLIN)
-    return bool(poll.poll(0))
