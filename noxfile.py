@@ -230,9 +230,10 @@ def simulate(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks: all, or those named after `--`. Options such as `--write` are handed on."""
-    session.install("-e", EXTRAS)
-    options = [option for option in session.posargs if option.startswith("-")]
-    names = [name for name in session.posargs if not name.startswith("-")]
-    for script in [f"benchmarks/{name}.py" for name in names] or sorted(map(str, Path("benchmarks").glob("[!_]*.py"))):
-        session.run("python", script, *options)
+    """Run the benchmarks: all, or those named after `--`. Options such as `--quick --write` are handed on."""
+    session.install("-e", EXTRAS, *_group("bench"))
+    every = sorted(path.stem for path in (HERE / "benchmarks").glob("*.py"))
+    names = [word for word in session.posargs if word in every]
+    handed_on = [word for word in session.posargs if word not in every]
+    for name in names or every:
+        session.run("python", f"benchmarks/{name}.py", *handed_on)

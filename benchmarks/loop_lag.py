@@ -1,6 +1,6 @@
 """Pulling many events through a slow server: how long the event loop is held up, and how much memory it takes.
 
-    python benchmarks/loop_lag.py            prints a Markdown table; DFINERY_EVENTS=20000 for a shorter run
+    python benchmarks/loop_lag.py            prints a Markdown table; --quick for a tenth of the events
     python benchmarks/loop_lag.py --write    also keeps it in benchmarks/results, with the date and the machine's shape
 
 The server is the emulator in a process of its own, and answers each request after 100 ms. The source gives events of
@@ -13,10 +13,8 @@ with.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,8 +25,10 @@ from pathlib import Path
 
 from dfinery_async import DfineryClient, Event, Stats
 from dfinery_async.emulator import Emulator, Fault
+from kit.results import Page, options
+from kit.tables import table
 
-EVENTS = int(os.environ.get("DFINERY_EVENTS", "200000"))
+EVENTS = 200_000
 USERS = int(os.environ.get("DFINERY_USERS", "100"))
 PENDING = 1000
 LATENCY = float(os.environ.get("DFINERY_LATENCY", "0.1"))
@@ -89,13 +89,13 @@ class Lag:
             self._timer.cancel()
 
 
-async def measure(settings: Settings) -> dict[str, str]:
+async def measure(settings: Settings, events: int) -> dict[str, str]:
     memory: list[float] = []
     pending: list[int] = []
 
     def source() -> Iterator[tuple[str, Event]]:
-        for number in range(EVENTS):
-            if number % (EVENTS // 10) == 0:
+        for number in range(events):
+            if number % (events // 10) == 0:
                 memory.append(resident())
             yield f"u{number % USERS}", Event("df_purchase", properties={"n": number, "df_payment_method": "Card"})
         memory.append(resident())
@@ -111,13 +111,13 @@ async def measure(settings: Settings) -> dict[str, str]:
         report = await client.load(source(), progress=progress, max_pending_events=PENDING)
         seconds = time.perf_counter() - start
         lag.stop()
-    assert report.delivered == EVENTS, report
+    assert report.delivered == events, report
     hundredths = statistics.quantiles(lag.samples, n=100)
     return {
         "events delivered": f"{report.delivered:,}",
         "requests": f"{report.requests:,}",
         "seconds": f"{seconds:.1f}",
-        "events a second": f"{EVENTS / seconds:,.0f}",
+        "events a second": f"{events / seconds:,.0f}",
         "most pending": f"{max(pending):,}",
         "lag of the loop, median, ms": f"{hundredths[49]:.2f}",
         "lag, 99 %, ms": f"{hundredths[98]:.2f}",
@@ -129,27 +129,18 @@ async def measure(settings: Settings) -> dict[str, str]:
     }
 
 
-def shape() -> str:
-    """Describe the machine as far as a figure depends on it; no names."""
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, {python}"
-
-
 def main() -> None:
     if "--serve" in sys.argv[1:]:
         serve()
         return
+    chosen = options(__doc__ or "").parse_args()
     with slow_server() as settings:
-        figures = asyncio.run(measure(settings))
-    today = dt.datetime.now(dt.UTC).date().isoformat()
-    page = f"# A slow server, {today}\n\n`python benchmarks/loop_lag.py` on {shape()}.\n"
-    page += f"{PENDING:,} may be pending, {USERS:,} users, {LATENCY * 1000:.0f} ms an answer.\n\n"
-    page += "| what | figure |\n|---|---:|\n" + "".join(f"| {name} | {figure} |\n" for name, figure in figures.items())
-    print(page, end="")
-    if "--write" in sys.argv[1:]:
-        path = Path(__file__).parent / "results" / f"{today}-loop_lag.md"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(page, encoding="utf-8")
+        figures = asyncio.run(measure(settings, EVENTS // 10 if chosen.quick else EVENTS))
+    page = Page("loop_lag", "A slow server")
+    page.add(f"{PENDING:,} may be pending, {USERS:,} users, {LATENCY * 1000:.0f} ms an answer.\n")
+    page.add(table(["what", "figure"], figures.items()))
+    if chosen.write:
+        page.keep()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,93 @@
+"""The same events by everybody, side by side: CPU and wall time of the client, everything verified at the far end.
+
+    python benchmarks/compare.py                      all tables; about an hour
+    python benchmarks/compare.py --quick --only a,b   two of them, a tenth of the load
+
+Each measurement runs in a fresh process on one core, the sink on another. Only the sending is measured: imports, the
+load and the connections' first requests come before. Clients take turns; a table shows medians and the whole range.
+Set DFINERY_CDNOW to the full file of CDNOW purchases for load (c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from contenders import CONTENDERS
+from kit import bounds, plots
+from kit.far_end import FarEnd
+from kit.harness import median, take_rounds, values
+from kit.results import Page, options
+from kit.scenarios import SCENARIOS, Scenario
+from kit.tables import deliveries
+
+PACKAGES = (
+    "dfinery-async",
+    "httpx",
+    "aiohttp",
+    "orjson",
+    "msgspec",
+    "httptools",
+    "uvloop",
+    "snowplow-tracker",
+    "mixpanel",
+    "segment-analytics-python",
+    "rudder-sdk-python",
+    "amplitude-analytics",
+    "posthog",
+)
+LABELS = {name: contender.label for name, contender in CONTENDERS.items()}
+ROUNDS, QUICK_ROUNDS = 5, 3
+
+
+def plot(page: Page, name: str, scenario: Scenario, rows: Mapping[str, Any]) -> None:
+    """Draw a table's CPU time, and show it on the page."""
+    bars = []
+    for key, row in rows.items():
+        if "samples" in row:
+            cpu = [1e6 * value for value in values(row["samples"], "cpu", "events")]
+            middle = 1e6 * median(row["samples"], "cpu", "events")
+            bars.append(
+                plots.Bar(label=LABELS[key], kind=CONTENDERS[key].kind, value=middle, low=min(cpu), high=max(cpu))
+            )
+    if bars:
+        title = f"{scenario.title}: {scenario.about}"
+        paths = plots.bars(
+            lambda ending: page.path(f"-{name}{ending}"),
+            title,
+            "client CPU, µs per event (log scale; less is better)",
+            bars,
+        )
+        page.add(plots.shown(paths, f"{title}, client CPU per event"))
+
+
+def main() -> None:
+    parser = options(__doc__ or "")
+    chosen = parser.parse_args()
+    names = [name for name in chosen.only.split(",") if name] or list(SCENARIOS)
+    rounds = chosen.rounds or (QUICK_ROUNDS if chosen.quick else ROUNDS)
+    page = Page("compare", "The same events by everybody", PACKAGES)
+    page.add(
+        f"{rounds} rounds in turns: the median, and all of them within “lowest to highest”. The client has one core, "
+        "the far end another. Where a client sends one request an event or batches across users, it gets fewer events: its "
+        "cost per event does not depend on their number.\n"
+    )
+    figures: dict[str, Any] = {}
+    with FarEnd() as far_end:
+        for name in names:
+            scenario = SCENARIOS[name]
+            specs = dict(scenario.specs(quick=chosen.quick))
+            rows = take_rounds(far_end, "kit.delivery", specs, rounds)
+            figures[name] = rows
+            about = "" if scenario.title.startswith("Load (d)") else f"{scenario.about}. "
+            page.add(f"## {scenario.title}\n\n{about}{scenario.in_flight:,} requests in flight.\n")
+            page.add(deliveries(rows, LABELS))
+            if chosen.write and scenario.plot and plots.available():
+                plot(page, name, scenario, rows)
+    page.add(bounds.section(bounds.of_compare(figures)))
+    if chosen.write:
+        page.keep({"figures": figures})
+
+
+if __name__ == "__main__":
+    main()

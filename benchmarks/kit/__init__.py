@@ -1,0 +1,1 @@
+"""What the benchmarks share: the far end, the loads, fresh processes, tables and plots."""
