@@ -38,6 +38,10 @@ PACKAGES = (
 )
 LABELS = {name: contender.label for name, contender in CONTENDERS.items()}
 ROUNDS, QUICK_ROUNDS = 5, 3
+NOTES = """\
+The client has one core, the far end another; where the far end was busy all the time, wall time is its and not the
+client's. Who sends one request an event, or batches across users, gets fewer events: the cost of an event is the same.
+"""
 
 
 def plot(page: Page, name: str, scenario: Scenario, rows: Mapping[str, Any]) -> None:
@@ -67,11 +71,7 @@ def main() -> None:
     names = [name for name in chosen.only.split(",") if name] or list(SCENARIOS)
     rounds = chosen.rounds or (QUICK_ROUNDS if chosen.quick else ROUNDS)
     page = Page("compare", "The same events by everybody", PACKAGES)
-    page.add(
-        f"{rounds} rounds in turns: the median, and all of them within “lowest to highest”. The client has one core, "
-        "the far end another. Where a client sends one request an event or batches across users, it gets fewer events: its "
-        "cost per event does not depend on their number.\n"
-    )
+    page.add(f"{rounds} rounds in turns: the median, and all of them within “lowest to highest”.\n{NOTES}")
     figures: dict[str, Any] = {}
     with FarEnd() as far_end:
         for name in names:

@@ -5,9 +5,10 @@
 It prints the port of each door, and ends when standard input does. A door may answer late, speak TLS, or never answer
 (`"silent": true`). It speaks just enough HTTP to be faster than what is measured: bodies need a Content-Length.
 
-`GET /stats` gives what was counted since `GET /reset`: requests, events, bytes of bodies and connections. An event
-counts where its name stands in a body. `GET /stamps` gives when the last requests came, by the monotonic clock.
-`GET /slow` makes every door late until the next reset: a client then opens all its connections.
+`GET /stats` gives what was counted since `GET /reset`: requests, events, bytes of bodies, connections that are open,
+and its own CPU seconds. An event counts where its name stands in a body. `GET /stamps` gives when the last requests
+came, by the monotonic clock. `GET /slow` makes every door late until the next reset: a client then opens all its
+connections.
 """
 
 from __future__ import annotations
@@ -49,15 +50,17 @@ class Counts:
         """Begin anew."""
         self.requests = self.events = self.bytes = 0
         self.late = 0.0
+        self._cpu = time.process_time()
         self.stamps.clear()
 
-    def stats(self) -> dict[str, int]:
+    def stats(self) -> dict[str, float]:
         """Return the counts."""
         return {
             "requests": self.requests,
             "events": self.events,
             "bytes": self.bytes,
             "connections": self.connections,
+            "cpu": time.process_time() - self._cpu,
         }
 
 

@@ -38,6 +38,7 @@ def deliveries(rows: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str])
         "CPU ms per 1,000 requests",
         "wall ms per 1,000 events",
         "events per CPU second",
+        "far end busy",
     ]
     lines = []
     for name, row in rows.items():
@@ -56,6 +57,7 @@ def deliveries(rows: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str])
                 short(1e6 * median(samples, "cpu", "seen.requests")),
                 short(1e6 * median(samples, "wall", "events")),
                 f"{1 / median(samples, 'cpu', 'events'):,.0f}",
+                f"{median(samples, 'seen.cpu', 'wall'):.0%}",
             ]
         )
     return table(heads, lines)
