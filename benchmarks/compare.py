@@ -17,7 +17,7 @@ from contenders import CONTENDERS
 from kit import bounds, plots
 from kit.far_end import FarEnd
 from kit.harness import median, take_rounds, values
-from kit.results import Page, options
+from kit.results import Page, options, parts
 from kit.scenarios import SCENARIOS, Scenario
 from kit.tables import deliveries
 
@@ -68,7 +68,7 @@ def plot(page: Page, name: str, scenario: Scenario, rows: Mapping[str, Any]) -> 
 def main() -> None:
     parser = options(__doc__ or "")
     chosen = parser.parse_args()
-    names = [name for name in chosen.only.split(",") if name] or list(SCENARIOS)
+    names = parts(parser, chosen, SCENARIOS)
     rounds = chosen.rounds or (QUICK_ROUNDS if chosen.quick else ROUNDS)
     page = Page("compare", "The same events by everybody", PACKAGES)
     page.add(f"{rounds} rounds in turns: the median, and all of them within “lowest to highest”.\n{NOTES}")

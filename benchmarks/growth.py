@@ -15,7 +15,7 @@ from typing import Any
 from kit import bounds, plots
 from kit.far_end import FarEnd, ask
 from kit.harness import median, run_once, take_rounds, values
-from kit.results import Page, options
+from kit.results import Page, options, parts
 from kit.tables import short, spread, table
 
 FEW = 8
@@ -135,7 +135,7 @@ def take_memory(far_end: FarEnd, points: Points) -> dict[str, Any]:
 def main() -> None:
     parser = options(__doc__ or "")
     chosen = parser.parse_args()
-    parts = [part for part in chosen.only.split(",") if part] or list(PARTS)
+    wanted = parts(parser, chosen, PARTS)
     rounds = chosen.rounds or (1 if chosen.quick else ROUNDS)
     scale = 100 if chosen.quick else 1
     page = Page("growth", "What an event costs as things grow", ("dfinery-async", "msgspec", "httptools"))
@@ -150,12 +150,12 @@ def main() -> None:
             figures[name] = rows
             return rows
 
-        if "users" in parts:
+        if "users" in wanted:
             rows = take("users", users(scale))
             page.add(f"## Users\n\nOne event a request, {FEW} requests in flight.\n\n{cost_table('users', rows)}")
             if chosen.write:
                 draw(page, "users", "users", line("one event a request, 8 in flight", "ours", rows))
-        if "connections" in parts:
+        if "connections" in wanted:
             busy = take("connections", connections(max(scale // 10, 1), idle=False))
             idle = take("idle", connections(max(scale // 10, 1), idle=True))
             page.add(f"## Connections\n\nAll busy:\n\n{cost_table('connections', busy)}")
@@ -163,12 +163,12 @@ def main() -> None:
             if chosen.write:
                 both = line("all busy", "ours", busy), line("8 busy, the others idle", "vendor", idle, dashed=True)
                 draw(page, "connections", "open connections", *both)
-        if "pending" in parts:
+        if "pending" in wanted:
             rows = take("pending", pending(scale))
             page.add(f"## Pending events\n\nOf ten users, in full requests.\n\n{cost_table('most pending', rows)}")
             if chosen.write:
                 draw(page, "pending", "pending events at the most", line("10 users, full requests", "ours", rows))
-        if "memory" in parts:
+        if "memory" in wanted:
             figures["memory"] = take_memory(far_end, memory(scale))
             page.add(f"## Memory of what waits\n\nThe far end never answers.\n\n{memory_table(figures['memory'])}")
     page.add(bounds.section(bounds.of_growth(figures)))

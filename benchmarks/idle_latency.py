@@ -14,7 +14,7 @@ from contenders import CONTENDERS
 from kit import bounds
 from kit.far_end import FarEnd
 from kit.harness import median, take_rounds, values
-from kit.results import Page, options
+from kit.results import Page, options, parts
 from kit.tables import short, spread, table
 
 ROUNDS = 5
@@ -23,9 +23,10 @@ NAMES = ("bare", "ours", "ours-send-one", "aiohttp", "httpx")
 
 
 def main() -> None:
-    chosen = options(__doc__ or "").parse_args()
+    parser = options(__doc__ or "")
+    chosen = parser.parse_args()
     rounds = chosen.rounds or (2 if chosen.quick else ROUNDS)
-    names = [name for name in chosen.only.split(",") if name] or NAMES
+    names = parts(parser, chosen, NAMES)
     specs: dict[str, dict[str, Any]] = {
         f"{name} on {loop}": {
             "contender": name,

@@ -9,6 +9,7 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ def options(about: str) -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=None, metavar="N", help="how often each figure is taken")
     parser.add_argument("--only", default="", metavar="A,B", help="only these parts")
     return parser
+
+
+def parts(parser: argparse.ArgumentParser, chosen: argparse.Namespace, every: Iterable[str]) -> list[str]:
+    """Return the parts that `--only` names, all where it names none; a name that is none ends the run."""
+    known = list(every)
+    named = [part for part in chosen.only.split(",") if part]
+    if strange := sorted(set(named) - set(known)):
+        parser.error(f"--only: {', '.join(strange)} is not among {', '.join(known)}")
+    return named or known
 
 
 class Page:
