@@ -1,14 +1,14 @@
-"""Say of the newest kept runs what holds of what they should show. A report: it never fails.
+"""Say of the kept runs of the newest day what holds of what they should show. A report: it never fails.
 
 python benchmarks/check.py
 """
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 from kit import bounds
-from kit.results import RESULTS, options
+from kit.results import newest, options
 
 JUDGES = {"compare": bounds.of_compare, "growth": bounds.of_growth, "idle_latency": bounds.of_idle}
 
@@ -16,13 +16,16 @@ JUDGES = {"compare": bounds.of_compare, "growth": bounds.of_growth, "idle_latenc
 def main() -> None:
     options(__doc__ or "").parse_args()  # it takes those of all benchmarks, and needs none
     for name, judge in JUDGES.items():
-        kept = sorted(RESULTS.glob(f"*-{name}.json"))
-        if not kept:
-            print(f"# {name}: no run is kept; `python benchmarks/{name}.py --write` keeps one\n")
+        runs = newest(name)
+        print(f"# {name}\n")
+        if not runs:
+            print(f"No whole run is kept; `python benchmarks/{name}.py --write` keeps one.\n")
             continue
-        run = json.loads(kept[-1].read_text("utf-8"))
-        print(f"# {name} of {run['day']}\n\n`{run['command']}` on {run['shape']}.\n")
-        print(bounds.section(judge(run["figures"])))
+        figures: dict[str, Any] = {}
+        for run in runs:
+            print(f"{run['at']}: `{run['command']}` on {run['shape']}.\n")
+            figures.update(run["figures"])
+        print(bounds.section(judge(figures)))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from kit import bounds, plots
 from kit.far_end import FarEnd
 from kit.harness import median, take_rounds, values
 from kit.results import Page, options, parts
-from kit.scenarios import SCENARIOS, Scenario
+from kit.scenarios import SCENARIOS
 from kit.tables import deliveries
 
 PACKAGES = (
@@ -44,7 +44,7 @@ client's. Who sends one request an event, or batches across users, gets fewer ev
 """
 
 
-def plot(page: Page, name: str, scenario: Scenario, rows: Mapping[str, Any]) -> None:
+def plot(page: Page, name: str, title: str, rows: Mapping[str, Any]) -> None:
     """Draw a table's CPU time, and show it on the page."""
     bars = []
     for key, row in rows.items():
@@ -55,7 +55,6 @@ def plot(page: Page, name: str, scenario: Scenario, rows: Mapping[str, Any]) -> 
                 plots.Bar(label=LABELS[key], kind=CONTENDERS[key].kind, value=middle, low=min(cpu), high=max(cpu))
             )
     if bars:
-        title = f"{scenario.title}: {scenario.about}"
         paths = plots.bars(
             lambda ending: page.path(f"-{name}{ending}"),
             title,
@@ -70,7 +69,7 @@ def main() -> None:
     chosen = parser.parse_args()
     names = parts(parser, chosen, SCENARIOS)
     rounds = chosen.rounds or (QUICK_ROUNDS if chosen.quick else ROUNDS)
-    page = Page("compare", "The same events by everybody", PACKAGES)
+    page = Page("compare", "The same events by everybody", chosen, PACKAGES)
     page.add(f"{rounds} rounds in turns: the median, and all of them within “lowest to highest”.\n{NOTES}")
     figures: dict[str, Any] = {}
     with FarEnd() as far_end:
@@ -79,14 +78,14 @@ def main() -> None:
             specs = dict(scenario.specs(quick=chosen.quick))
             rows = take_rounds(far_end, "kit.delivery", specs, rounds)
             figures[name] = rows
-            about = "" if scenario.title.startswith("Load (d)") else f"{scenario.about}. "
-            page.add(f"## {scenario.title}\n\n{about}{scenario.in_flight:,} requests in flight.\n")
+            about = f"{'a tenth of ' if chosen.quick else ''}{scenario.about}"
+            page.add(f"## {scenario.title}\n\n{scenario.in_flight:,} requests in flight; {about}.\n")
             page.add(deliveries(rows, LABELS))
             if chosen.write and scenario.plot and plots.available():
-                plot(page, name, scenario, rows)
+                plot(page, name, f"{scenario.title}: {about}", rows)
     page.add(bounds.section(bounds.of_compare(figures)))
     if chosen.write:
-        page.keep({"figures": figures})
+        page.keep(figures)
 
 
 if __name__ == "__main__":

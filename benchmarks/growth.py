@@ -138,7 +138,7 @@ def main() -> None:
     wanted = parts(parser, chosen, PARTS)
     rounds = chosen.rounds or (1 if chosen.quick else ROUNDS)
     scale = 100 if chosen.quick else 1
-    page = Page("growth", "What an event costs as things grow", ("dfinery-async", "msgspec", "httptools"))
+    page = Page("growth", "What an event costs as things grow", chosen, ("dfinery-async", "msgspec", "httptools"))
     page.add(f"{rounds} rounds in turns; medians. Our producer, one core; no delay at the far end.\n")
     figures: dict[str, Any] = {}
 
@@ -173,7 +173,7 @@ def main() -> None:
             page.add(f"## Memory of what waits\n\nThe far end never answers.\n\n{memory_table(figures['memory'])}")
     page.add(bounds.section(bounds.of_growth(figures)))
     if chosen.write:
-        page.keep({"figures": figures})
+        page.keep(figures)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def main() -> None:
         for loop in ("asyncio", "uvloop")
         for name in names
     }
-    page = Page("idle_latency", "A single event through an idle client", ("dfinery-async", "uvloop", "aiohttp"))
+    page = Page("idle_latency", "A single event through an idle client", chosen, ("dfinery-async", "uvloop", "aiohttp"))
     page.add(f"From the call to the bytes at the far end. {rounds} rounds in turns; medians over the rounds.\n")
     with FarEnd() as far_end:
         figures = take_rounds(far_end, "kit.single", specs, rounds)
@@ -54,7 +54,7 @@ def main() -> None:
     page.add(table(["client", "median, µs", "lowest to highest", "99 %, µs", "lowest to highest"], lines))
     page.add(bounds.section(bounds.of_idle(figures)))
     if chosen.write:
-        page.keep({"figures": figures})
+        page.keep(figures)
 
 
 if __name__ == "__main__":

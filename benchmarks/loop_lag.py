@@ -136,7 +136,7 @@ def main() -> None:
     chosen = options(__doc__ or "").parse_args()
     with slow_server() as settings:
         figures = asyncio.run(measure(settings, EVENTS // 10 if chosen.quick else EVENTS))
-    page = Page("loop_lag", "A slow server")
+    page = Page("loop_lag", "A slow server", chosen)
     page.add(f"{PENDING:,} may be pending, {USERS:,} users, {LATENCY * 1000:.0f} ms an answer.\n")
     page.add(table(["what", "figure"], figures.items()))
     if chosen.write:

@@ -24,7 +24,9 @@ def main() -> None:
     except ImportError:
         print("micro: no figures, pyperf is not installed")
         return
-    page = Page("micro", "Codec, grouping and pacing alone", ("dfinery-async", "msgspec", "aiolimiter", "pyperf"))
+    page = Page(
+        "micro", "Codec, grouping and pacing alone", chosen, ("dfinery-async", "msgspec", "aiolimiter", "pyperf")
+    )
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "micro.json"
         command, environment = module_command("kit.micro_cases", "--quiet", "-o", str(kept))

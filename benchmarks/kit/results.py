@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parents[1] / "results"
+QUICK = "-quick"
 
 
 def shape(*packages: str) -> str:
@@ -61,33 +62,53 @@ class Page:
     """One run: printed, and kept where that is asked for.
 
     Args:
-        name: of the benchmark; part of the file's name.
+        name: of the benchmark; part of the file's name. A quick run and one of some parts add to it, so that neither
+            takes the place of a whole one.
         title: of the page.
+        chosen: the options.
         packages: distributions whose versions stand on the page.
     """
 
-    def __init__(self, name: str, title: str, packages: tuple[str, ...] = ()) -> None:
-        self.name = name
-        self.day = dt.datetime.now(dt.UTC).date().isoformat()
-        self.head = f"# {title}, {self.day}\n\n`{command()}` on {shape(*packages)}.\n"
+    def __init__(self, name: str, title: str, chosen: argparse.Namespace, packages: tuple[str, ...] = ()) -> None:
+        self._now = dt.datetime.now(dt.UTC)
+        self._day = self._now.date().isoformat()
+        self._name = name
+        self._stem = f"{self._day}-{name}{QUICK if chosen.quick else ''}"
+        self._parts = f"-{chosen.only.replace(',', '-')}" if chosen.only else ""
         self._shape = shape(*packages)
-        self._parts: list[str] = []
+        self._head = f"# {title}, {self._day}\n\n`{command()}` on {self._shape}.\n"
+        self._texts: list[str] = []
 
     def add(self, text: str) -> None:
         """Add a part, and print it."""
-        if not self._parts:
-            print(self.head)
-        self._parts.append(text)
+        if not self._texts:
+            print(self._head)
+        self._texts.append(text)
         print(text, flush=True)
 
     def path(self, ending: str) -> Path:
         """Return where a file of this run belongs, such as `-b.light.svg`."""
         RESULTS.mkdir(exist_ok=True)
-        return RESULTS / f"{self.day}-{self.name}{ending}"
+        return RESULTS / f"{self._stem}{ending}"
 
     def keep(self, figures: dict[str, Any] | None = None) -> None:
         """Write the page, and the figures beside it."""
-        self.path(".md").write_text("\n".join([self.head, *self._parts]).rstrip() + "\n", encoding="utf-8")
+        page = "\n".join([self._head, *self._texts]).rstrip() + "\n"
+        self.path(f"{self._parts}.md").write_text(page, encoding="utf-8")
         if figures is not None:
-            whole = {"benchmark": self.name, "day": self.day, "command": command(), "shape": self._shape, **figures}
-            self.path(".json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+            run = {
+                "benchmark": self._name,
+                "at": self._now.isoformat(timespec="seconds"),
+                "command": command(),
+                "shape": self._shape,
+                "figures": figures,
+            }
+            self.path(f"{self._parts}.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+
+
+def newest(name: str, folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """Return the kept runs of a benchmark of its newest day, the latest last; quick ones do not count."""
+    paths = sorted(path for path in folder.glob(f"????-??-??-{name}*.json") if QUICK not in path.name)
+    runs = [json.loads(path.read_text("utf-8")) for path in paths]
+    latest = max((run["at"] for run in runs), default="")
+    return sorted((run for run in runs if run["at"][:10] == latest[:10]), key=lambda run: run["at"])

@@ -59,7 +59,7 @@ class Counts:
             "requests": self.requests,
             "events": self.events,
             "bytes": self.bytes,
-            "connections": self.connections,
+            "connections": self.connections - 1,  # without the one that asks
             "cpu": time.process_time() - self._cpu,
         }
 

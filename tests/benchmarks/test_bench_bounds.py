@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from kit import bounds
+from kit.results import newest
 
 
 def rows(rounds=3, **costs):
@@ -92,3 +95,16 @@ def test_the_section_shows_figure_bound_and_verdict():
     page = bounds.section(bounds.of_idle({"ours on asyncio": {"samples": [{"p50": 350.0}, {"p50": 370.0}]}}))
 
     assert "| 360 | 350 to 370 | at most 300 | NOT OK |" in page
+
+
+def test_only_whole_runs_of_the_newest_day_are_looked_at(tmp_path):
+    for name, at in (
+        ("2026-01-01-compare", "2026-01-01T10:00:00"),
+        ("2026-01-02-compare-b", "2026-01-02T12:00:00"),
+        ("2026-01-02-compare", "2026-01-02T10:00:00"),
+        ("2026-01-03-compare-quick", "2026-01-03T10:00:00"),
+        ("2026-01-03-growth", "2026-01-03T10:00:00"),
+    ):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"at": at}))
+
+    assert [run["at"] for run in newest("compare", tmp_path)] == ["2026-01-02T10:00:00", "2026-01-02T12:00:00"]
