@@ -24,6 +24,7 @@ _SHORT = (
 )
 _WIRES = ("bare-ready", "bare", "ours", "ours-load", "aiohttp")
 _QUICK = 10
+_FEWEST = 2_000  # fewer are over before a slow client runs as it does in the long run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,9 @@ class Scenario:
         """Give what each contender is told."""
         for name in self.names:
             cap = CONTENDERS[name].cap or self._load.events
-            events = min(self._load.events, cap) // (_QUICK if quick else 1)
+            events = min(self._load.events, cap)
+            if quick:
+                events = max(events // _QUICK, min(events, _FEWEST))
             yield (
                 name,
                 {
