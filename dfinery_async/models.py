@@ -172,7 +172,7 @@ class Event(_Named, frozen=True, kw_only=True):
         return f"Event({', '.join([repr(name), *(f'{key}={value}' for key, value in rest)])})"
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an awaited receipt gives.
 
     Attributes:

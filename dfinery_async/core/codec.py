@@ -19,6 +19,7 @@ __all__ = [
     "decode_event",
     "decode_identity",
     "encode_event",
+    "encode_external_id",
     "encode_identity",
     "events_body",
     "events_overhead",
@@ -30,7 +31,7 @@ __all__ = [
 _encode = msgspec.json.Encoder().encode
 
 
-class _WireEvent(msgspec.Struct):
+class _WireEvent(msgspec.Struct, gc=False):
     event_log_id: str
     event_name: str
     event_datetime: str
@@ -41,6 +42,11 @@ class _WireEvent(msgspec.Struct):
 def encode_identity(identity: Identity) -> bytes:
     """Encode an identity. Equal identities give equal bytes, so this is also the key of a user's lane."""
     return _encode(identity)
+
+
+def encode_external_id(text: str) -> bytes:
+    """Encode an identity that is nothing but an `external_id`, as `encode_identity` does."""
+    return b'{"external_id":%b}' % _encode(text)
 
 
 def encode_event(event: Event) -> bytes:

@@ -45,5 +45,5 @@ class FlightLimit:
     def succeeded(self, in_air: int) -> None:
         """Note a success while `in_air` requests were in the air, it included."""
         self._well = True
-        if 2 * in_air >= self.size:  # an unused bound proves nothing
+        if self._limit < self._most and 2 * in_air >= self.size:  # an unused bound proves nothing
             self._limit = min(self._most, self._limit + (1.0 if self._limit < self._threshold else 1.0 / self._limit))

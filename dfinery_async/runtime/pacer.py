@@ -23,6 +23,7 @@ from dfinery_async.core.retry import backoff
 from dfinery_async.errors import ClientClosed, DfineryError, RateLimited
 from dfinery_async.models import Quota
 from dfinery_async.runtime import clock
+from dfinery_async.runtime.clock import now as _now
 from dfinery_async.runtime.tasks import TaskOwner
 
 __all__ = ["Pacer", "make_pacers"]
@@ -249,7 +250,3 @@ class Pacer:
             await self._changed.wait()
         finally:
             timer.cancel()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -12,8 +12,7 @@ from hypothesis import given, strategies as st
 
 from dfinery_async import Event, Identity
 from dfinery_async.core import codec
-from dfinery_async.core.batching import cut_events
-from dfinery_async.core.lanes import Caps
+from dfinery_async.core.batching import Caps, cut_events
 
 USER = codec.encode_identity(Identity(external_id="u1"))
 

@@ -8,7 +8,9 @@ from dfinery_async.core.ready import Ready
 class Lane:
     def __init__(self, name: str) -> None:
         self.name = name
+        self.among: Ready[Lane] | None = None
         self.level = 0
+        self.place = 0
         self.ready_since = 0.0
 
 
