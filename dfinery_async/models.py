@@ -80,6 +80,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
         return f"Identity({', '.join(f'{name}={shown!r}' for name, shown in self.__rich_repr__())})"
 
 
+_UTC = dt.UTC
+
+
 class _Named(msgspec.Struct, frozen=True):
     name: str
 
@@ -119,21 +122,21 @@ class Event(_Named, frozen=True, kw_only=True):
         ) -> None: ...
 
     def __post_init__(self) -> None:
-        name = check_text(self.name, "name")
-        if name is not self.name:
-            force_setattr(self, "name", name)
+        name = self.name
+        if type(name) is not str or not name or not name.isascii():
+            force_setattr(self, "name", check_text(name, "name"))
         if self.properties is not None:
             force_setattr(self, "properties", check_properties(self.properties, "properties"))
         if self.items is not None:
             force_setattr(self, "items", check_items(self.items, "items"))
-        moment = cast("dt.datetime | None", self.datetime)
+        moment: dt.datetime | None = self.datetime
         if moment is None:
-            force_setattr(self, "datetime", dt.datetime.now(dt.UTC))
+            force_setattr(self, "datetime", dt.datetime.now(_UTC))
         elif not isinstance(moment, dt.datetime):
             raise InvalidInputError(f"must be a datetime, not {type(moment).__name__}", field="datetime")
-        elif moment.tzinfo is not dt.UTC:
+        elif moment.tzinfo is not _UTC:
             datetime_text(moment, "datetime")
-        log_id = cast("str | None", self.log_id)
+        log_id: str | None = self.log_id
         force_setattr(self, "log_id", new_log_id() if log_id is None else log_id_text(log_id, "log_id"))
 
     @classmethod

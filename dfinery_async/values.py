@@ -43,6 +43,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 _UUID_DIGITS = re.compile(r"[0-9a-f]{32}")
 _encode = msgspec.json.Encoder().encode
 _isfinite = math.isfinite
+_Datetime, _UTC = dt.datetime, dt.UTC
 _USUAL = frozenset({int, float, bool, type(None)})  # and texts
 _WITH_MICROSECONDS = len('"2025-03-02T04:11:09.120000Z"')
 
@@ -63,8 +64,8 @@ def check_properties(properties: Mapping[str, Any] | None, field: str) -> dict[s
     if properties is None:
         return None
     if type(properties) is dict:
-        if _is_usual(properties):
-            return properties.copy() or None
+        if (usual := _usual_copy(properties)) is not None:
+            return usual or None
     elif not isinstance(properties, Mapping):
         raise InvalidInputError(f"must be a dict, not {type(properties).__name__}", field=field)
     checked: dict[str, Any] = {}
@@ -87,8 +88,8 @@ def check_items(items: Sequence[Mapping[str, Any]] | None, field: str) -> list[d
         )
     checked: list[dict[str, Any]] = []
     for index, item in enumerate(items):
-        if type(item) is dict and item and _is_usual(item):
-            checked.append(item.copy())
+        if type(item) is dict and (usual := _usual_copy(item)):
+            checked.append(usual)
             continue
         copy = check_properties(item, f"{field}[{index}]")
         if copy is None:
@@ -102,7 +103,7 @@ def datetime_text(value: dt.datetime, field: str) -> str:
 
     API guide, "Data Type": `yyyy-MM-dd'T'HH:mm:ss.SSS` and a literal `Z`.
     """
-    if type(value) is dt.datetime and value.tzinfo is dt.UTC:  # ten times as quick, and what events have by default
+    if type(value) is _Datetime and value.tzinfo is _UTC:  # six times as quick, and what events have by default
         encoded = _encode(value)
         if len(encoded) == _WITH_MICROSECONDS:
             return encoded[1:24].decode() + "Z"
@@ -141,12 +142,12 @@ def log_id_text(value: object, field: str) -> str:
     raise InvalidInputError("must be a UUID, such as 5f0c7c0e-6a0e-4d0e-9d53-6b1f7c1a90aa", field=field)
 
 
-def _is_usual(properties: dict[Any, Any]) -> bool:
-    """Whether all names and values are plain ones that go out as they are, as nearly all do."""
+def _usual_copy(properties: dict[Any, Any]) -> dict[str, Any] | None:
+    """Return a copy where all names and values are plain ones that go out as they are, as nearly all do."""
     try:
         for name, value in properties.items():
             if type(name) is not str or not name:
-                return False
+                return None
             if not name.isascii():
                 name.encode()
             kind: type = type(value)
@@ -158,10 +159,10 @@ def _is_usual(properties: dict[Any, Any]) -> bool:
                 or (kind is float and not _isfinite(value))
                 or kind not in _USUAL
             ):
-                return False
+                return None
     except UnicodeEncodeError:
-        return False
-    return True
+        return None
+    return properties.copy()
 
 
 def _name(name: object, field: str) -> str:

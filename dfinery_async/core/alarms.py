@@ -48,7 +48,10 @@ class Alarms(Generic[L]):
         if self._times and when < self._times[-1]:
             self.set(lane, when)
             return
-        self._enter(lane, when)
+        if lane.wake == math.inf:
+            self._live += 1
+        lane.wake = when
+        self.earliest = min(self.earliest, when)
         self._times.append(when)
         self._line.append(lane)
         if len(self._line) > 2 * self._live + _FEWEST_STALE:
@@ -58,7 +61,10 @@ class Alarms(Generic[L]):
 
     def set(self, lane: L, when: float) -> None:
         """Set the alarm of a lane for any time before the one it has."""
-        self._enter(lane, when)
+        if lane.wake == math.inf:
+            self._live += 1
+        lane.wake = when
+        self.earliest = min(self.earliest, when)
         self._pushes += 1
         heapq.heappush(self._heap, (when, self._pushes, lane))
         if len(self._heap) > 2 * self._live + _FEWEST_STALE:
@@ -94,9 +100,3 @@ class Alarms(Generic[L]):
                 lane = heapq.heappop(self._heap)[2]
             self.off(lane)
             yield lane
-
-    def _enter(self, lane: L, when: float) -> None:
-        if lane.wake == math.inf:
-            self._live += 1
-        lane.wake = when
-        self.earliest = min(self.earliest, when)

@@ -30,7 +30,8 @@ class Books:
 
     def accept(self, work: Work) -> None:
         """Enter a work that was taken over from its caller."""
-        work.epoch = self._epoch
+        if self._epoch:
+            work.epoch = self._epoch
         self.accepted += 1
         self.pending += 1
         self.pending_bytes += work.size
@@ -42,11 +43,11 @@ class Books:
         epoch, count, total, size = self._epoch, 0, 0, 0
         for work in works:
             if work.epoch != epoch:  # rare: a flush came between
-                ended |= self._leave(epoch, count)
+                ended |= count > 0 and self._leave(epoch, count)
                 epoch, total, count = work.epoch, total + count, 0
             count += 1
             size += work.size
-        ended |= self._leave(epoch, count)
+        ended |= count > 0 and self._leave(epoch, count)
         total += count
         self.pending -= total
         self.pending_bytes -= size
@@ -66,8 +67,6 @@ class Books:
         return any(open_epoch <= epoch for open_epoch in self._in_old)
 
     def _leave(self, epoch: int, count: int) -> bool:
-        if not count:
-            return False
         left = (self._in_epoch if epoch == self._epoch else self._in_old.get(epoch, 0)) - count
         if left < 0:
             raise ValueError("a work was settled twice")

@@ -16,8 +16,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-import msgspec
-
 from dfinery_async.config import Family
 from dfinery_async.core import codec
 from dfinery_async.core.alarms import Alarms
@@ -36,38 +34,46 @@ _RANK_OF_FULL = 7  # bits: what can get no fuller goes before what can, which is
 _LEVEL_OF_FULL = _RANK_OF_FULL + 1
 
 
-class _Lane(msgspec.Struct, eq=False):
-    key: bytes
-    waiting: list[Work]
-    items: int  # of all that waits
-    size: int  # of a request with all that waits
-    mixed: bool = False  # whether works of several kinds may wait
-    front: list[Batch] | None = None  # frozen requests to repeat, first one first
-    in_air: bool = False
-    due: float = -_NEVER  # when it may be sent; infinite while it is ready or in the air
-    wake: float = _NEVER  # its live alarm
-    among: Ready[_Lane] | None = None  # where it stands while it is ready
-    level: int = 0
-    place: int = 0
-    ready_since: float = 0.0
+class _Lane:  # no msgspec.Struct: setting an attribute of one takes six times as long
+    __slots__ = (
+        "among",
+        "due",
+        "front",
+        "in_air",
+        "items",
+        "key",
+        "level",
+        "mixed",
+        "place",
+        "ready_since",
+        "size",
+        "waiting",
+        "wake",
+    )
 
-    def append(self, work: Work) -> None:
-        waiting = self.waiting
-        if waiting and waiting[-1].family != work.family:
-            self.mixed = True
-        waiting.append(work)
-        self.items += work.items
-        self.size += work.size + 1
+    def __init__(self, key: bytes, work: Work) -> None:
+        self.key: bytes = key
+        self.waiting: list[Work] = [work]
+        self.items: int = work.items  # of all that waits
+        self.size: int = codec.events_overhead(key) + work.size + 1  # of a request with all that waits
+        self.mixed: bool = False  # whether works of several kinds wait
+        self.front: list[Batch] | None = None  # frozen requests to repeat, first one first
+        self.in_air: bool = False
+        self.due: float = -_NEVER  # when it may be sent; infinite while it is ready or in the air
+        self.wake: float = _NEVER  # its live alarm
+        self.among: Ready[_Lane] | None = None  # where it stands while it is ready
+        self.level: int = 0
+        self.place: int = 0
+        self.ready_since: float = 0.0
 
     def remove(self, count: int) -> list[Work]:
         first = self.waiting[:count]
         del self.waiting[:count]
         self.items -= sum([work.items for work in first])
         self.size -= sum([work.size for work in first]) + count
+        if not self.waiting:
+            self.mixed = False
         return first
-
-    def backlog(self) -> int:
-        return len(self.waiting) + sum([len(batch.works) for batch in self.front or ()])
 
     def kind(self) -> _Kind:
         """Family of the head, and whether it is a retry. A half of a refused request is none: nothing failed."""
@@ -105,27 +111,40 @@ class Lanes:
         """Put a work at the end of its user's lane."""
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _Lane(key, [work], work.items, codec.events_overhead(key) + work.size + 1)
-            self._stand(lane, now)
+            lane = self._lanes[key] = _Lane(key, work)
+            if self._linger:
+                self._stand(lane, now)
+                return
+            lane.due = _NEVER
+            self._ready[work.family, False].add(lane, self._rank(lane), now)
+            if self._timeout != _NEVER:
+                self._alarms.follow(lane, work.accepted_at + self._timeout)
             return
-        lane.append(work)
+        waiting = lane.waiting
+        if waiting and waiting[-1].family != work.family:
+            lane.mixed = True
+        waiting.append(work)
+        lane.items += work.items
+        lane.size += work.size + 1
         if lane.among is not None:
-            count = len(lane.waiting)
-            if not count & (count - 1) or (lane.level < _LEVEL_OF_FULL and self._full(lane)):
-                lane.among.grew(lane, self._rank(lane))
+            rank = self._rank(lane)
+            if rank.bit_length() != lane.level:
+                lane.among.grew(lane, rank)
         elif not lane.in_air and not lane.front and self._full(lane):
             self._make_ready(lane, now)
 
     def ready(self, now: float) -> list[_Kind]:
         """Return for which families, and whether for retries, `take` would give a request. Retries come first."""
-        self._wake(now)
+        if self._alarms.earliest <= now:
+            self._wake(now)
         return [kind for kind, ready in self._ready.items() if ready.filled]
 
     def has_ready(self, family: Family, now: float, *, retry: bool = False, patience: float = 0.0) -> bool:
         """Whether `take` with these arguments would give a request."""
-        self._wake(now)
+        if self._alarms.earliest <= now:
+            self._wake(now)
         ready = self._ready[family, retry]
-        return ready.filled >> _least(ready, now, patience) != 0
+        return ready.filled != 0 and (not patience or ready.filled >> _least(ready, now, patience) != 0)
 
     def take(self, family: Family, now: float, *, retry: bool = False, patience: float = 0.0) -> Batch | None:
         """Take the next request of a family into the air: one that must be repeated, or a new one.
@@ -136,9 +155,10 @@ class Lanes:
             retry: whether to take one that must be repeated.
             patience: seconds that a request is left where it is as long as it could still get fuller.
         """
-        self._wake(now)
+        if self._alarms.earliest <= now:
+            self._wake(now)
         ready = self._ready[family, retry]
-        lane = ready.pop(_least(ready, now, patience))
+        lane = ready.pop(_least(ready, now, patience) if patience else 0)
         if lane is None:
             return None
         lane.in_air = True
@@ -147,8 +167,12 @@ class Lanes:
     def settle(self, batch: Batch, now: float) -> None:
         """The request is done with: its user may send the next."""
         lane = self._lanes[batch.key]
-        lane.in_air = False
-        self._stand(lane, now)
+        if lane.waiting or lane.front:
+            lane.in_air = False
+            self._stand(lane, now)
+        else:
+            del self._lanes[batch.key]
+            self._alarms.off(lane)
 
     def put_back(self, batch: Batch, now: float, not_before: float = -_NEVER) -> None:
         """The request must be repeated: it goes back in front of its lane, as it was."""
@@ -175,9 +199,17 @@ class Lanes:
 
     def expired(self, now: float) -> list[Work]:
         """Return the works that were given up since the last call; they have left their lanes."""
-        self._wake(now)
+        if self._alarms.earliest <= now:
+            self._wake(now)
+        if not self._expired:
+            return []
         gone, self._expired = self._expired, []
         return gone
+
+    @property
+    def sleeps_until(self) -> float:
+        """No later than `next_wake`, and quicker to tell."""
+        return self._alarms.earliest
 
     def next_wake(self) -> float:
         """When something that waits is due: look again then. `math.inf` when nothing waits for time."""
@@ -197,18 +229,15 @@ class Lanes:
 
     def _full(self, lane: _Lane) -> bool:
         """Whether waiting longer could not make the next request any fuller."""
-        waiting, caps = lane.waiting, self.caps
-        return (
-            len(waiting) >= caps.events
-            or lane.items >= caps.items
-            or lane.size >= caps.bytes
-            or waiting[-1].family != waiting[0].family
-        )
+        return self._rank(lane) >= 1 << _RANK_OF_FULL
 
     def _rank(self, lane: _Lane) -> int:
+        """Return the length of a lane's backlog, and as a much larger number if its next request is full."""
         if lane.front:
-            return lane.backlog() << _RANK_OF_FULL
-        return len(lane.waiting) << _RANK_OF_FULL if self._full(lane) else len(lane.waiting)
+            return (len(lane.waiting) + sum([len(batch.works) for batch in lane.front])) << _RANK_OF_FULL
+        caps, count = self.caps, len(lane.waiting)
+        full = count >= caps.events or lane.items >= caps.items or lane.size >= caps.bytes or lane.mixed
+        return count << _RANK_OF_FULL if full else count
 
     def _cut(self, lane: _Lane) -> Batch:
         """Take the longest run of neighbours that fits one request out of a lane."""
@@ -225,8 +254,9 @@ class Lanes:
         for work in waiting:
             if work.family != family or not filling.takes(work.items, work.size):
                 break
-        lane.mixed = lane.mixed and filling.count < len(waiting)
-        return Batch(lane.key, lane.remove(filling.count))
+        works = lane.remove(filling.count)
+        lane.mixed = lane.mixed and any(work.family != waiting[0].family for work in waiting)
+        return Batch(lane.key, works)
 
     def _stand(self, lane: _Lane, now: float, not_before: float = -_NEVER) -> None:
         """Decide where a lane stands that is not in the air any more."""
@@ -257,8 +287,6 @@ class Lanes:
 
     def _wake(self, now: float) -> None:
         """Look at the lanes whose time has come."""
-        if self._alarms.earliest > now:
-            return
         for lane in self._alarms.ring(now):
             if lane.in_air:
                 continue  # `_stand` arms it again
@@ -291,9 +319,7 @@ class Lanes:
 def _least(ready: Ready[_Lane], now: float, patience: float) -> int:
     """Return the level from which lanes may go: any, or only full ones as long as nobody has waited too long."""
     partial = ready.filled & ((1 << _LEVEL_OF_FULL) - 1)
-    if not patience or (partial and ready.oldest(partial).ready_since + patience <= now):
-        return 0
-    return _LEVEL_OF_FULL
+    return 0 if partial and ready.oldest(partial).ready_since + patience <= now else _LEVEL_OF_FULL
 
 
 def _nobody_ready() -> dict[_Kind, Ready[_Lane]]:

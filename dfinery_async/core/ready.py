@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 __all__ = ["Ready"]
 
-_LEVELS = 32
+_LEVELS = 64  # no rank has more bits
 _TURNS_PER_OLDEST = 8
 _FEWEST_EMPTY = 64
 
@@ -52,16 +52,21 @@ class Ready(Generic[L]):
     def __bool__(self) -> bool:
         return self.filled != 0
 
-    def add(self, lane: L, rank: int, now: float) -> None:
-        """Take in a lane."""
-        lane.ready_since = now
-        self._put(lane, rank)
+    def add(self, lane: L, rank: int, since: float) -> None:
+        """Take in a lane that has been ready since then."""
+        lane.among = self
+        lane.ready_since = since
+        lane.level = number = rank.bit_length()
+        level = self._levels[number]
+        lane.place = level.first + len(level.line)
+        level.line.append(lane)
+        level.lived += 1
+        self.filled |= 1 << number
 
     def grew(self, lane: L, rank: int) -> None:
         """Note that a lane in here has a higher rank now."""
-        if min(rank.bit_length(), _LEVELS - 1) != lane.level:
-            self.remove(lane)
-            self._put(lane, rank)
+        self.remove(lane)
+        self.add(lane, rank, lane.ready_since)
 
     def remove(self, lane: L) -> None:
         """Take out one lane."""
@@ -89,15 +94,6 @@ class Ready(Generic[L]):
     def oldest(self, filled: int) -> L:
         """Return the lane that waited longest of all in the levels given as bits."""
         return min(map(self._head, _bits(filled)), key=lambda lane: lane.ready_since)
-
-    def _put(self, lane: L, rank: int) -> None:
-        lane.among = self
-        lane.level = number = min(rank.bit_length(), _LEVELS - 1)
-        level = self._levels[number]
-        lane.place = level.first + len(level.line)
-        level.line.append(lane)
-        level.lived += 1
-        self.filled |= 1 << number
 
     def _head(self, number: int) -> L:
         """Return the first lane of a level that holds some, and drop the empty places before it."""

@@ -83,11 +83,13 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._time = self._loop.time
         self.pumping: bool = False  # whether it will look soon anyway
+        self._turn_began = 0.0
         self._patience = 0.0
         self._accepted = 0  # units that there were at the last look
         self._at_hand = False  # whether a worker is about to take the next request at once
         self._next: Batch | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = -math.inf
         self._budget = RetryBudget()
         self._flight = FlightLimit(max_in_flight)
         self.health: Health = Health(retry)
@@ -117,7 +119,12 @@ class Dispatcher:
         """Look soon at what can be sent."""
         if not self.pumping and not self.stopped:
             self.pumping = True
+            self._turn_began = self._time()
             self._loop.call_soon(self._look)
+
+    def turn_began(self) -> float:
+        """When this turn of the loop began, as far as we care: a caller that hands over many asks for the time once."""
+        return self._turn_began if self.pumping else self._time()
 
     def release(self) -> None:
         """Look soon, and leave nothing waiting to get fuller."""
@@ -164,8 +171,11 @@ class Dispatcher:
             return
         try:
             now = self._time()
-            self._give_up(now)
-            if self.health.open:
+            if gone := self._lanes.expired(now):
+                self._drop(gone)
+            if self.health.refused is not None and (reason := self.health.hopeless(now)):
+                self._settler.hopeless(reason)
+            if self.health.probe_at == math.inf:
                 for family, retry in self._lanes.ready(now):
                     self._hand_out(family, now, retry=retry)
             elif now >= self.health.probe_at:
@@ -174,12 +184,9 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be left waiting
             self._settler.crashed(error)
 
-    def _give_up(self, now: float) -> None:
-        if gone := self._lanes.expired(now):
-            trouble = "" if self.health.trouble is None else f"; last trouble: {self.health.trouble}"
-            self._settler.dropped(gone, ConnectionFailed(f"not delivered within delivery_timeout{trouble}"))
-        if self.health.refused is not None and (reason := self.health.hopeless(now)):
-            self._settler.hopeless(reason)
+    def _drop(self, gone: Sequence[Work]) -> None:
+        trouble = "" if self.health.trouble is None else f"; last trouble: {self.health.trouble}"
+        self._settler.dropped(gone, ConnectionFailed(f"not delivered within delivery_timeout{trouble}"))
 
     def _hand_out(self, family: Family, now: float, *, retry: bool) -> None:
         take_leave = self._gateway.pacers[family].try_take
@@ -253,8 +260,10 @@ class Dispatcher:
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
         """Do to the lanes and the books what an answer means."""
         now = self._time()
-        self._books.requests += 1
-        self._books.retries += batch.attempts > 0
+        books = self._books
+        books.requests += 1
+        if batch.attempts:
+            books.retries += 1
         batch.attempts += 1
         chance = 0.0 if outcome.error is None else self._random.random()
         self.health.observe(outcome, now, others_in_air=bool(self._in_air), chance=chance)
@@ -267,7 +276,7 @@ class Dispatcher:
             case Verdict.RETRY:
                 self._lanes.put_back(batch, now, self._retry_at(batch, outcome, now))
             case Verdict.THROTTLED:
-                self._books.throttled += 1
+                books.throttled += 1
                 self._lanes.put_back(batch, now)  # the pacer holds its family until the reset
             case Verdict.UNAUTHORIZED | Verdict.MISCONFIGURED:
                 self._lanes.put_back(batch, now)
@@ -295,6 +304,10 @@ class Dispatcher:
 
     def _arm(self, now: float) -> None:
         """See that the timer rings no later than the next moment at which something that waits is due."""
+        next_alarm = self._lanes.sleeps_until
+        covered = now < self._rings_at <= next_alarm or next_alarm == math.inf
+        if covered and self.health.probe_at == math.inf and not self._budget.wait(now):
+            return
         when = self._lanes.next_wake()
         if not self.health.open:
             when = _sooner(self.health.probe_at, when, now)
@@ -303,13 +316,15 @@ class Dispatcher:
         if when <= now or when == math.inf:
             return
         if self._timer is not None:
-            if self._timer.when() <= when:
+            if now < self._rings_at <= when:
                 return  # it looks again anyway, so that few timers are made
             self._timer.cancel()
+        self._rings_at = when
         self._timer = self._loop.call_at(when, self._ring)
 
     def _ring(self) -> None:
         self._timer = None
+        self._rings_at = -math.inf
         self._pump()
 
 

@@ -21,7 +21,7 @@ def event_receipt(identity: Identity | str, event: Event | str, now: float) -> t
     Raises:
         InvalidInputError: a value that the API has no room for.
     """
-    key = _key(identity)
+    key = codec.encode_user(identity)
     if type(event) is not Event:
         event = Event.of(event)
     payload = codec.encode_event(event)
@@ -31,13 +31,13 @@ def event_receipt(identity: Identity | str, event: Event | str, now: float) -> t
 
 def identity_receipt(identity: Identity | str, now: float) -> tuple[bytes, Receipt]:
     """Return the same for the creation or update of a unified profile."""
-    key = _key(identity)
+    key = codec.encode_user(identity)
     return key, Receipt("identities", None, len(key), 0, now, moment_text(clock.wall()))
 
 
 def profile_receipt(identity: Identity | str, properties: Mapping[str, Any], now: float) -> tuple[bytes, Receipt]:
     """Return the same for an update of user properties."""
-    key = _key(identity)
+    key = codec.encode_user(identity)
     checked = check_user_properties(properties)
     size = len(codec.profile_body(b"", checked, ""))
     return key, Receipt("profiles", checked, size, 0, now, moment_text(clock.wall()))
@@ -49,9 +49,3 @@ def check_user_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
     if not checked:
         raise InvalidInputError("a profile update needs at least one property", field="properties")
     return checked
-
-
-def _key(identity: Identity | str) -> bytes:
-    if type(identity) is str and identity and identity.isascii():
-        return codec.encode_external_id(identity)
-    return codec.encode_identity(Identity.of(identity))

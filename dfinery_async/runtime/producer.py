@@ -114,7 +114,7 @@ class Producer:
                 which. What was accepted before is kept, and `client.set_tokens` lets it go on.
             ClientClosed: the producer was closed, or belongs to another event loop or process.
         """
-        key, receipt = event_receipt(identity, event, self._time())
+        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began())
         if (turn := self._offer(key, receipt)) is not None:
             await turn
         return receipt
@@ -127,7 +127,7 @@ class Producer:
             QueueFull: there is no room.
             ClientClosed: the producer was closed.
         """
-        key, receipt = event_receipt(identity, event, self._time())
+        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began())
         self._check_open()
         if self._room.has(receipt):
             self._enter(key, receipt)
@@ -155,7 +155,7 @@ class Producer:
 
         Neighbouring calls for the same identity that wait become one request. Raises as `track` does.
         """
-        key, receipt = identity_receipt(identity, self._time())
+        key, receipt = identity_receipt(identity, self._dispatcher.turn_began())
         if (turn := self._offer(key, receipt)) is not None:
             await turn
         return receipt
@@ -165,7 +165,7 @@ class Producer:
 
         Neighbouring updates of a user that wait become one request, in which later values win. Raises as `track` does.
         """
-        key, receipt = profile_receipt(identity, properties, self._time())
+        key, receipt = profile_receipt(identity, properties, self._dispatcher.turn_began())
         if (turn := self._offer(key, receipt)) is not None:
             await turn
         return receipt
@@ -276,7 +276,14 @@ class Producer:
 
     def _offer(self, key: bytes, receipt: Receipt) -> Awaitable[None] | None:
         """Take a work over. Returns what the caller has to wait for before it goes on, if anything."""
-        self._check_open()
+        if (
+            self._closing is not None
+            or self._dispatcher.health.refused is not None
+            or asyncio.get_running_loop() is not self._loop
+            or os.getpid() != self._pid
+            or self._report is not None
+        ):
+            self._check_open()
         if self._room.has(receipt):
             self._enter(key, receipt)
             self._since_yield += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator, Iterable
-from typing import Any, cast
+from typing import Any
 
 from dfinery_async.core.work import Work
 from dfinery_async.errors import DeliveryError, DfineryError
@@ -43,9 +43,10 @@ class Receipt(Work, eq=False):
         return f"<Receipt {'pending' if self._outcome is None else 'done'}>"
 
 
-def resolve(works: Iterable[Work], outcome: Delivery | DfineryError) -> None:
+def resolve(works: Iterable[Any], outcome: Delivery | DfineryError) -> None:
     """Enter an outcome into receipts, and wake whoever waits for it. Called by the producer."""
-    for receipt in cast("Iterable[Receipt]", works):
+    receipt: Receipt
+    for receipt in works:
         receipt._outcome = outcome  # noqa: SLF001 - one step for all of a request
         receipt.payload = None  # what was sent is not needed any more, however long the receipt is kept
         if receipt._waiters is not None:  # noqa: SLF001

@@ -402,8 +402,8 @@ def _two_in_the_air(lanes: Lanes) -> None:
     def forgetful(key: bytes, work: Work, now: float) -> None:
         lane = lanes._lanes.get(key)
         if lane is not None and lane.in_air:
+            add(key, work, now)
             lane.in_air = False
-            lane.append(work)
             lanes._make_ready(lane, now)
         else:
             add(key, work, now)
