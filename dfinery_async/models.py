@@ -121,7 +121,7 @@ class Event(_Named, frozen=True, kw_only=True):
             log_id: str | uuid.UUID | None = None,
         ) -> None: ...
 
-    def __post_init__(self) -> None:
+    def __post_init__(self: Any) -> None:  # what a caller gave may be of any type
         name = self.name
         if type(name) is not str or not name or not name.isascii():
             force_setattr(self, "name", check_text(name, "name"))
@@ -129,14 +129,14 @@ class Event(_Named, frozen=True, kw_only=True):
             force_setattr(self, "properties", check_properties(self.properties, "properties"))
         if self.items is not None:
             force_setattr(self, "items", check_items(self.items, "items"))
-        moment: dt.datetime | None = self.datetime
+        moment = self.datetime
         if moment is None:
             force_setattr(self, "datetime", dt.datetime.now(_UTC))
         elif not isinstance(moment, dt.datetime):
             raise InvalidInputError(f"must be a datetime, not {type(moment).__name__}", field="datetime")
         elif moment.tzinfo is not _UTC:
             datetime_text(moment, "datetime")
-        log_id: str | None = self.log_id
+        log_id = self.log_id
         force_setattr(self, "log_id", new_log_id() if log_id is None else log_id_text(log_id, "log_id"))
 
     @classmethod

@@ -63,7 +63,7 @@ def check_properties(properties: Mapping[str, Any] | None, field: str) -> dict[s
     """Return a checked copy of an event's or user's properties, or `None` where there are none."""
     if properties is None:
         return None
-    if type(properties) is dict:
+    if properties.__class__ is dict:
         if (usual := _usual_copy(properties)) is not None:
             return usual or None
     elif not isinstance(properties, Mapping):
@@ -88,7 +88,7 @@ def check_items(items: Sequence[Mapping[str, Any]] | None, field: str) -> list[d
         )
     checked: list[dict[str, Any]] = []
     for index, item in enumerate(items):
-        if type(item) is dict and (usual := _usual_copy(item)):
+        if item.__class__ is dict and (usual := _usual_copy(item)):
             checked.append(usual)
             continue
         copy = check_properties(item, f"{field}[{index}]")
@@ -142,7 +142,7 @@ def log_id_text(value: object, field: str) -> str:
     raise InvalidInputError("must be a UUID, such as 5f0c7c0e-6a0e-4d0e-9d53-6b1f7c1a90aa", field=field)
 
 
-def _usual_copy(properties: dict[Any, Any]) -> dict[str, Any] | None:
+def _usual_copy(properties: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return a copy where all names and values are plain ones that go out as they are, as nearly all do."""
     try:
         for name, value in properties.items():
@@ -150,7 +150,7 @@ def _usual_copy(properties: dict[Any, Any]) -> dict[str, Any] | None:
                 return None
             if not name.isascii():
                 name.encode()
-            kind: type = type(value)
+            kind: type = value.__class__
             if kind is str:
                 if not value.isascii():
                     value.encode()
@@ -162,7 +162,7 @@ def _usual_copy(properties: dict[Any, Any]) -> dict[str, Any] | None:
                 return None
     except UnicodeEncodeError:
         return None
-    return properties.copy()
+    return dict(properties)
 
 
 def _name(name: object, field: str) -> str:

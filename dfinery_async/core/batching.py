@@ -33,8 +33,8 @@ class Filling:
 
     def __init__(self, identity: bytes, caps: Caps) -> None:
         self.count: int = 0
-        self._items = 0
-        self._size = codec.events_overhead(identity)
+        self._items: int = 0
+        self._size: int = codec.events_overhead(identity)
         self._caps = caps
 
     def takes(self, items: int, size: int) -> bool:

@@ -71,8 +71,8 @@ class _Lane:  # no msgspec.Struct: setting an attribute of one takes six times a
         del self.waiting[:count]
         self.items -= sum([work.items for work in first])
         self.size -= sum([work.size for work in first]) + count
-        if not self.waiting:
-            self.mixed = False
+        if self.mixed:
+            self.mixed = any(work.family != self.waiting[0].family for work in self.waiting)
         return first
 
     def kind(self) -> _Kind:
@@ -254,9 +254,7 @@ class Lanes:
         for work in waiting:
             if work.family != family or not filling.takes(work.items, work.size):
                 break
-        works = lane.remove(filling.count)
-        lane.mixed = lane.mixed and any(work.family != waiting[0].family for work in waiting)
-        return Batch(lane.key, works)
+        return Batch(lane.key, lane.remove(filling.count))
 
     def _stand(self, lane: _Lane, now: float, not_before: float = -_NEVER) -> None:
         """Decide where a lane stands that is not in the air any more."""

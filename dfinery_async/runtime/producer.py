@@ -22,7 +22,7 @@ from dfinery_async.runtime.dispatcher import YIELD_EVERY, Dispatcher
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import event_receipt, identity_receipt, profile_receipt
 from dfinery_async.runtime.loading import Progress, Reporter, Source, pull
-from dfinery_async.runtime.receipts import Receipt, resolve
+from dfinery_async.runtime.receipts import Receipt
 from dfinery_async.runtime.rejects import OnRejected, Rejects
 from dfinery_async.runtime.room import Room
 from dfinery_async.runtime.tasks import TaskOwner
@@ -269,7 +269,7 @@ class Producer:
 
     def _settle(self, works: Sequence[Work], fate: Fate, outcome: Delivery | DfineryError) -> None:
         ended = self._books.settle(works, fate)
-        resolve(works, outcome)
+        Receipt.resolve(works, outcome)
         if ended:
             self._wake_flushes()
         self._room.grant()
@@ -308,7 +308,7 @@ class Producer:
     def _drop_newest(self, receipt: Receipt) -> None:
         self._books.accept(receipt)
         self._books.settle([receipt], "dropped")
-        resolve([receipt], self._room.full())
+        Receipt.resolve([receipt], self._room.full())
         if self._time() - self._warned_at >= _WARN_EVERY:
             self._warned_at = self._time()
             _log.warning("the queue is full: new events are dropped, %d so far", self._books.fates["dropped"])

@@ -10,7 +10,7 @@ from dfinery_async.core.work import Work
 from dfinery_async.errors import DeliveryError, DfineryError
 from dfinery_async.models import Delivery
 
-__all__ = ["Receipt", "resolve"]
+__all__ = ["Receipt"]
 
 
 class Receipt(Work, eq=False):
@@ -27,6 +27,19 @@ class Receipt(Work, eq=False):
         """Whether the outcome is known."""
         return self._outcome is not None
 
+    @staticmethod
+    def resolve(receipts: Iterable[Any], outcome: Delivery | DfineryError) -> None:
+        """Enter the outcome of all that a request carried, and wake whoever waits for it. Called by the producer."""
+        receipt: Receipt
+        for receipt in receipts:
+            receipt._outcome = outcome  # noqa: SLF001 - our own
+            receipt.payload = None  # what was sent is not needed any more, however long the receipt is kept
+            if receipt._waiters is not None:  # noqa: SLF001
+                waiters, receipt._waiters = receipt._waiters, None  # noqa: SLF001
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_result(None)
+
     def __await__(self) -> Generator[Any, None, Delivery]:
         if self._outcome is None:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -41,16 +54,3 @@ class Receipt(Work, eq=False):
 
     def __repr__(self) -> str:
         return f"<Receipt {'pending' if self._outcome is None else 'done'}>"
-
-
-def resolve(works: Iterable[Any], outcome: Delivery | DfineryError) -> None:
-    """Enter an outcome into receipts, and wake whoever waits for it. Called by the producer."""
-    receipt: Receipt
-    for receipt in works:
-        receipt._outcome = outcome  # noqa: SLF001 - one step for all of a request
-        receipt.payload = None  # what was sent is not needed any more, however long the receipt is kept
-        if receipt._waiters is not None:  # noqa: SLF001
-            waiters, receipt._waiters = receipt._waiters, None  # noqa: SLF001
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)

@@ -279,9 +279,9 @@ def test_any_date_can_be_read(text: str) -> None:
 
 # --- one reply after another
 
-DATES = [email.utils.formatdate(NOW + second, usegmt=True) for second in range(2)]
+REPLY_DATES = [email.utils.formatdate(NOW + second, usegmt=True) for second in range(2)]
 HEADER = (
-    st.tuples(st.sampled_from(["date"]), st.sampled_from([*DATES, "soon"]))
+    st.tuples(st.sampled_from(["date"]), st.sampled_from([*REPLY_DATES, "soon"]))
     | st.tuples(st.sampled_from(["x-ratelimit-limit", "x-rate-limit-limit"]), st.sampled_from(["1m", "1d", "1M", "?"]))
     | st.tuples(
         st.sampled_from(["x-ratelimit-remaining", "x-rate-limit-remaining"]),
@@ -291,7 +291,7 @@ HEADER = (
     | st.tuples(st.sampled_from(["server", "x-request-id"]), st.sampled_from(["a", "b"]))
 )
 USUAL = [
-    ("date", DATES[0]),
+    ("date", REPLY_DATES[0]),
     ("server", "x"),
     ("x-ratelimit-limit", "1m"),
     ("x-ratelimit-remaining", "998"),
@@ -356,7 +356,7 @@ def _always_remembers(reader: QuotaReader) -> None:
 
 @pytest.mark.parametrize("bug", [_forgets_the_date, _always_remembers])
 def test_a_reader_that_remembers_too_much_is_found_out(bug: Any) -> None:
-    others: Any = [("date", DATES[1]), ("x-rate-limit-remaining", "3"), ("date", "soon"), ("server", "b")] * 5
+    others: Any = [("date", REPLY_DATES[1]), ("x-rate-limit-remaining", "3"), ("date", "soon"), ("server", "b")] * 5
 
     def careless() -> QuotaReader:
         reader = QuotaReader()

@@ -89,12 +89,12 @@ def _slot(put: Any) -> None:
 
 @mutant("an acknowledgement is lost when its waiter was cancelled", caught_by={"lost"}, within=60)
 def _ack_lost(put: Any) -> None:
-    resolve = receipts.resolve
+    resolve = receipts.Receipt.resolve
 
     def forgetful(works: Any, result: Any) -> None:
         resolve([one for one in works if not any(waiter.cancelled() for waiter in one._waiters or ())], result)
 
-    put(producer, "resolve", forgetful)
+    put(receipts.Receipt, "resolve", staticmethod(forgetful))
 
 
 @mutant("room is granted, and the work is not taken over", caught_by={"lost", "waiter"}, within=30)
