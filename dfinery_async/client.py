@@ -43,13 +43,14 @@ from dfinery_async.runtime import clock
 from dfinery_async.runtime.calls import Caller
 from dfinery_async.runtime.export import Export
 from dfinery_async.runtime.gateway import Gateway
+from dfinery_async.runtime.intake import check_user_properties
 from dfinery_async.runtime.loading import Progress, Reporter, Source
 from dfinery_async.runtime.pacer import make_pacers
 from dfinery_async.runtime.producer import Producer
 from dfinery_async.runtime.rejects import OnRejected
 from dfinery_async.runtime.tasks import TaskOwner
 from dfinery_async.runtime.transport import AsyncBaseTransport, Transport
-from dfinery_async.values import check_properties, check_text, moment_text
+from dfinery_async.values import check_text, moment_text
 
 __all__ = ["DfineryClient"]
 
@@ -206,9 +207,7 @@ class DfineryClient:
         """
         self._check_call(PROFILES)
         key = codec.encode_identity(Identity.of(identity))
-        checked = check_properties(properties, "properties")
-        if not checked:
-            raise InvalidInputError("a profile update needs at least one property", field="properties")
+        checked = check_user_properties(properties)
         await self._caller.call(PROFILES, codec.profile_body(key, checked, moment_text(clock.wall())))
 
     def export_events(

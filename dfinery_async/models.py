@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -12,8 +10,12 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from dfinery_async.errors import DfineryError, InvalidInputError
+from dfinery_async.ids import new_log_id
 from dfinery_async.redact import looks_personal
 from dfinery_async.values import check_items, check_properties, check_text, datetime_text, log_id_text
+
+if TYPE_CHECKING:
+    import uuid
 
 __all__ = ["Delivery", "Event", "Identity", "Quota", "Rejection", "Report", "Stats"]
 
@@ -78,12 +80,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
         return f"Identity({', '.join(f'{name}={shown!r}' for name, shown in self.__rich_repr__())})"
 
 
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
-def _new_id() -> str:
-    return str(uuid.UUID(bytes=os.urandom(16), version=4))
+_UTC = dt.UTC
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -109,8 +106,8 @@ class Event(_Named, frozen=True, kw_only=True):
 
     properties: Mapping[str, Any] | None = None
     items: Sequence[Mapping[str, Any]] | None = None
-    datetime: dt.datetime = msgspec.field(default_factory=_now)
-    log_id: str = msgspec.field(default_factory=_new_id)
+    datetime: dt.datetime = cast("dt.datetime", None)
+    log_id: str = cast("str", None)
 
     if TYPE_CHECKING:
 
@@ -124,22 +121,23 @@ class Event(_Named, frozen=True, kw_only=True):
             log_id: str | uuid.UUID | None = None,
         ) -> None: ...
 
-    def __post_init__(self) -> None:
-        name = check_text(self.name, "name")
-        if name is not self.name:
-            force_setattr(self, "name", name)
+    def __post_init__(self: Any) -> None:  # what a caller gave may be of any type
+        name = self.name
+        if type(name) is not str or not name or not name.isascii():
+            force_setattr(self, "name", check_text(name, "name"))
         if self.properties is not None:
             force_setattr(self, "properties", check_properties(self.properties, "properties"))
         if self.items is not None:
             force_setattr(self, "items", check_items(self.items, "items"))
-        if cast("dt.datetime | None", self.datetime) is None:
-            force_setattr(self, "datetime", _now())
-        elif not isinstance(self.datetime, dt.datetime):
-            raise InvalidInputError(f"must be a datetime, not {type(self.datetime).__name__}", field="datetime")
-        elif self.datetime.tzinfo is not dt.UTC:
-            datetime_text(self.datetime, "datetime")
-        log_id = cast("str | None", self.log_id)
-        force_setattr(self, "log_id", _new_id() if log_id is None else log_id_text(log_id, "log_id"))
+        moment = self.datetime
+        if moment is None:
+            force_setattr(self, "datetime", dt.datetime.now(_UTC))
+        elif not isinstance(moment, dt.datetime):
+            raise InvalidInputError(f"must be a datetime, not {type(moment).__name__}", field="datetime")
+        elif moment.tzinfo is not _UTC:
+            datetime_text(moment, "datetime")
+        log_id = self.log_id
+        force_setattr(self, "log_id", new_log_id() if log_id is None else log_id_text(log_id, "log_id"))
 
     @classmethod
     def of(cls, value: Event | str) -> Event:
@@ -177,7 +175,7 @@ class Event(_Named, frozen=True, kw_only=True):
         return f"Event({', '.join([repr(name), *(f'{key}={value}' for key, value in rest)])})"
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an awaited receipt gives.
 
     Attributes:

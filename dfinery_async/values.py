@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+import msgspec
+
 from dfinery_async.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -39,10 +41,17 @@ MAX_ITEMS = 100
 _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _UUID_DIGITS = re.compile(r"[0-9a-f]{32}")
+_encode = msgspec.json.Encoder().encode
+_isfinite = math.isfinite
+_Datetime, _UTC = dt.datetime, dt.UTC
+_USUAL = frozenset({int, float, bool, type(None)})  # and texts
+_WITH_MICROSECONDS = len('"2025-03-02T04:11:09.120000Z"')
 
 
 def check_text(value: object, field: str) -> str:
     """Return `value` if it is text that can be sent: not empty, and valid Unicode."""
+    if type(value) is str and value and value.isascii():
+        return value
     if not isinstance(value, str):
         raise InvalidInputError(f"must be text, not {type(value).__name__}", field=field)
     if not value:
@@ -54,21 +63,15 @@ def check_properties(properties: Mapping[str, Any] | None, field: str) -> dict[s
     """Return a checked copy of an event's or user's properties, or `None` where there are none."""
     if properties is None:
         return None
-    if not isinstance(properties, Mapping):
+    if properties.__class__ is dict:
+        if (usual := _usual_copy(properties)) is not None:
+            return usual or None
+    elif not isinstance(properties, Mapping):
         raise InvalidInputError(f"must be a dict, not {type(properties).__name__}", field=field)
     checked: dict[str, Any] = {}
     for name, value in properties.items():
-        kind: type = value.__class__
-        if (
-            (kind is str and value.isascii())
-            or (kind is int and _LONG_MIN <= value <= _LONG_MAX)
-            or kind is bool
-            or value is None
-        ):
-            checked[_name(name, field)] = value
-        else:
-            name = _name(name, field)  # noqa: PLW2901 - the plain text of an enum's member
-            checked[name] = _value(value, f"{field}.{name}")
+        text = _name(name, field)
+        checked[text] = value if value is None or type(value) is bool else _value(value, f"{field}.{text}")
     return checked or None
 
 
@@ -85,6 +88,9 @@ def check_items(items: Sequence[Mapping[str, Any]] | None, field: str) -> list[d
         )
     checked: list[dict[str, Any]] = []
     for index, item in enumerate(items):
+        if item.__class__ is dict and (usual := _usual_copy(item)):
+            checked.append(usual)
+            continue
         copy = check_properties(item, f"{field}[{index}]")
         if copy is None:
             raise InvalidInputError("must have at least one property", field=f"{field}[{index}]")
@@ -97,6 +103,10 @@ def datetime_text(value: dt.datetime, field: str) -> str:
 
     API guide, "Data Type": `yyyy-MM-dd'T'HH:mm:ss.SSS` and a literal `Z`.
     """
+    if type(value) is _Datetime and value.tzinfo is _UTC:  # six times as quick, and what events have by default
+        encoded = _encode(value)
+        if len(encoded) == _WITH_MICROSECONDS:
+            return encoded[1:24].decode() + "Z"
     try:
         zoned = value.tzinfo is not None and value.utcoffset() is not None
         moment = value.astimezone(dt.UTC) if zoned else None
@@ -132,9 +142,30 @@ def log_id_text(value: object, field: str) -> str:
     raise InvalidInputError("must be a UUID, such as 5f0c7c0e-6a0e-4d0e-9d53-6b1f7c1a90aa", field=field)
 
 
+def _usual_copy(properties: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a copy where all names and values are plain ones that go out as they are, as nearly all do."""
+    try:
+        for name, value in properties.items():
+            if type(name) is not str or not name:
+                return None
+            if not name.isascii():
+                name.encode()
+            kind: type = value.__class__
+            if kind is str:
+                if not value.isascii():
+                    value.encode()
+            elif (
+                (kind is int and not _LONG_MIN <= value <= _LONG_MAX)
+                or (kind is float and not _isfinite(value))
+                or kind not in _USUAL
+            ):
+                return None
+    except UnicodeEncodeError:
+        return None
+    return dict(properties)
+
+
 def _name(name: object, field: str) -> str:
-    if type(name) is str and name and name.isascii():
-        return name
     if not isinstance(name, str):
         raise InvalidInputError(f"names must be text, not {type(name).__name__}", field=field)
     return check_text(name, f"{field} (a name)")
@@ -189,7 +220,7 @@ def _long(value: int, field: str) -> int:
 
 
 def _double(value: float, field: str) -> float:
-    if math.isfinite(value):
+    if _isfinite(value):
         return value
     raise InvalidInputError("NaN and infinities have no place in JSON; leave the property out", field=field)
 

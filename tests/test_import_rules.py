@@ -28,6 +28,7 @@ LONGEST = 400
 # Imports go from higher layers to lower ones, and within a part. The emulator stands beside the layers.
 LAYERS = {
     "errors": 0,
+    "ids": 0,
     "redact": 0,
     "values": 0,
     "version": 0,

@@ -12,8 +12,9 @@ import pyperf
 
 from dfinery_async import PacingConfig, RetryConfig
 from dfinery_async.core.batching import cut_events
+from dfinery_async.core.caps import Caps
 from dfinery_async.core.codec import encode_event, encode_identity, events_body
-from dfinery_async.core.lanes import Caps, Lanes
+from dfinery_async.core.lanes import Lanes
 from dfinery_async.core.quota import QuotaWindow, read_headers
 from dfinery_async.models import Event, Identity
 from dfinery_async.runtime.intake import event_receipt

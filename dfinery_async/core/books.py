@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 from dfinery_async.core.work import Work
@@ -24,34 +25,55 @@ class Books:
         self.retries = 0
         self.throttled = 0
         self._epoch = 0
-        self._pending_of: dict[int, int] = {}
+        self._in_epoch = 0  # pending works of this epoch
+        self._in_old: dict[int, int] = {}  # and of the earlier ones that have any
 
     def accept(self, work: Work) -> None:
         """Enter a work that was taken over from its caller."""
-        work.epoch = self._epoch
+        if self._epoch:
+            work.epoch = self._epoch
         self.accepted += 1
         self.pending += 1
         self.pending_bytes += work.size
-        self._pending_of[self._epoch] = self._pending_of.get(self._epoch, 0) + 1
+        self._in_epoch += 1
 
-    def settle(self, work: Work, fate: Fate) -> bool:
-        """Enter a work's fate, once. Returns whether an epoch has come to its end by it."""
-        work.settled = True
-        self.pending -= 1
-        self.pending_bytes -= work.size
-        self.fates[fate] += 1
-        left = self._pending_of[work.epoch] - 1
-        if left:
-            self._pending_of[work.epoch] = left
-            return False
-        del self._pending_of[work.epoch]
-        return True
+    def settle(self, works: Iterable[Work], fate: Fate) -> bool:
+        """Enter the fate of works, once each. Returns whether an epoch has come to its end by it."""
+        ended = False
+        epoch, count, total, size = self._epoch, 0, 0, 0
+        for work in works:
+            if work.epoch != epoch:  # rare: a flush came between
+                ended |= count > 0 and self._leave(epoch, count)
+                epoch, total, count = work.epoch, total + count, 0
+            count += 1
+            size += work.size
+        ended |= count > 0 and self._leave(epoch, count)
+        total += count
+        self.pending -= total
+        self.pending_bytes -= size
+        self.fates[fate] += total
+        return ended
 
     def close_epoch(self) -> int:
         """Begin a new epoch and return the old one: it covers all that was accepted up to now."""
+        if self._in_epoch:
+            self._in_old[self._epoch] = self._in_epoch
+            self._in_epoch = 0
         self._epoch += 1
         return self._epoch - 1
 
     def open_up_to(self, epoch: int) -> bool:
         """Whether works of this epoch or an earlier one are still pending."""
-        return any(open_epoch <= epoch for open_epoch in self._pending_of)
+        return any(open_epoch <= epoch for open_epoch in self._in_old)
+
+    def _leave(self, epoch: int, count: int) -> bool:
+        left = (self._in_epoch if epoch == self._epoch else self._in_old.get(epoch, 0)) - count
+        if left < 0:
+            raise ValueError("a work was settled twice")
+        if epoch == self._epoch:
+            self._in_epoch = left
+        elif left:
+            self._in_old[epoch] = left
+        else:
+            del self._in_old[epoch]
+        return not left

@@ -20,6 +20,7 @@ __all__ = [
     "decode_identity",
     "encode_event",
     "encode_identity",
+    "encode_user",
     "events_body",
     "events_overhead",
     "export_body",
@@ -30,7 +31,7 @@ __all__ = [
 _encode = msgspec.json.Encoder().encode
 
 
-class _WireEvent(msgspec.Struct):
+class _WireEvent(msgspec.Struct, gc=False):
     event_log_id: str
     event_name: str
     event_datetime: str
@@ -43,11 +44,17 @@ def encode_identity(identity: Identity) -> bytes:
     return _encode(identity)
 
 
+def encode_user(user: Identity | str) -> bytes:
+    """Encode an identity, or a plain text as the identity that it stands for."""
+    if type(user) is str and user and user.isascii():
+        return b'{"external_id":%b}' % _encode(user)
+    return encode_identity(Identity.of(user))
+
+
 def encode_event(event: Event) -> bytes:
     """Encode one event as an element of a request's `events`."""
-    return _encode(
-        _WireEvent(event.log_id, event.name, datetime_text(event.datetime, "datetime"), event.properties, event.items)
-    )
+    moment = datetime_text(event.datetime, "datetime")
+    return _encode(_WireEvent(event.log_id, event.name, moment, event.properties, event.items))
 
 
 def decode_identity(encoded: bytes) -> Identity:

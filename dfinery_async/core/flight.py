@@ -18,19 +18,18 @@ class FlightLimit:
 
     Args:
         most: requests in the air at the most.
+
+    Attributes:
+        size: requests that may be in the air now, at least one.
     """
 
     def __init__(self, most: int) -> None:
+        self.size: int = most
         self._most = float(most)
         self._limit = float(most)
         self._threshold = math.inf
         self._lowered_at = -math.inf
         self._well = True  # whether the last news was good
-
-    @property
-    def size(self) -> int:
-        """Requests that may be in the air now, at least one."""
-        return int(self._limit)
 
     def lost(self, launched_at: float, now: float) -> None:
         """Note trouble with a request that went out at `launched_at`."""
@@ -39,11 +38,15 @@ class FlightLimit:
         if self._well:  # trouble begins; what follows belongs to it
             self._threshold = self._limit / 2
             self._well = False
-        self._limit = max(1.0, self._limit * _DECREASE)
+        self._set(max(1.0, self._limit * _DECREASE))
         self._lowered_at = now
 
     def succeeded(self, in_air: int) -> None:
         """Note a success while `in_air` requests were in the air, it included."""
         self._well = True
-        if 2 * in_air >= self.size:  # an unused bound proves nothing
-            self._limit = min(self._most, self._limit + (1.0 if self._limit < self._threshold else 1.0 / self._limit))
+        if self._limit < self._most and 2 * in_air >= self.size:  # an unused bound proves nothing
+            self._set(min(self._most, self._limit + (1.0 if self._limit < self._threshold else 1.0 / self._limit)))
+
+    def _set(self, limit: float) -> None:
+        self._limit = limit
+        self.size = int(limit)

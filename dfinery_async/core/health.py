@@ -31,13 +31,14 @@ class Health:
     Attributes:
         trouble: the error of the last attempt, `None` when it went well.
         probe_at: when the closed way is tried again; `math.inf` while it is open.
+        refused: what closed it, if the last answer did.
     """
 
     def __init__(self, retry: RetryConfig) -> None:
         self.trouble: DfineryError | None = None
         self.probe_at: float = math.inf
         self._retry = retry
-        self._refused: Verdict | None = None
+        self.refused: Verdict | None = None
         self._refusal: DfineryError | None = None
         self._refused_since = 0.0
         self._probe_delay = _FIRST_PROBE
@@ -57,6 +58,12 @@ class Health:
     def observe(self, outcome: Outcome, now: float, *, others_in_air: bool, chance: float) -> None:
         """Note how a request ended. `chance` is uniform in [0, 1)."""
         self.trouble = outcome.error
+        if outcome.error is None:
+            self._unanswered = 0
+            self._waiting_since = now if others_in_air else None
+            self.refused = None
+            self.probe_at = math.inf
+            return
         if isinstance(outcome.error, ConnectionFailed):
             self._unanswered += 1
             if self._unanswered >= _SILENT_AFTER and self.silent_for(now) >= _SILENCE:
@@ -65,18 +72,18 @@ class Health:
         self._unanswered = 0
         self._waiting_since = now if others_in_air else None
         if outcome.verdict in _STATES:
-            if self._refused is None:
+            if self.refused is None:
                 self._refused_since = now
                 self._probe_delay = _FIRST_PROBE
-            self._refused, self._refusal = outcome.verdict, outcome.error
+            self.refused, self._refusal = outcome.verdict, outcome.error
             self.probe_at = now + self._probe_delay
         else:
-            self._refused = None
+            self.refused = None
             self.probe_at = math.inf
 
     def probing(self, now: float) -> None:
         """Note that the closed way is tried now; the next try comes later than this one did."""
-        if self._refused is not None:
+        if self.refused is not None:
             self._probe_delay = min(_SLOWEST_PROBE, self._probe_delay * 2)
             self.probe_at = now + self._probe_delay
         else:
@@ -91,8 +98,8 @@ class Health:
 
     def state(self) -> str:
         """What hinders delivery, in one word; `"running"` when nothing does."""
-        if self._refused is not None:
-            return _STATES[self._refused]
+        if self.refused is not None:
+            return _STATES[self.refused]
         return "unreachable" if self._unanswered >= _UNREACHABLE_AFTER else "running"
 
     def silent_for(self, now: float) -> float:
@@ -101,6 +108,6 @@ class Health:
 
     def hopeless(self, now: float) -> DfineryError | None:
         """Return the reason why handing over more has no use, or `None`."""
-        if self._refused is None or now - self._refused_since < HOPELESS_AFTER:
+        if self.refused is None or now - self._refused_since < HOPELESS_AFTER:
             return None
         return self._refusal

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import functools
 import math
 import re
 
 import msgspec
 
-from dfinery_async.core.reply import Headers
+from dfinery_async.core.reply import Headers, RawHeaders
 
-__all__ = ["Observation", "QuotaWindow", "read_headers", "read_retry_after", "server_time"]
+__all__ = ["Observation", "QuotaReader", "QuotaWindow", "read_headers", "read_retry_after", "server_time"]
 
 _PERIOD = re.compile(r"\s*([0-9]{1,6})\s*([A-Za-z])\s*")
 _GROUPED = re.compile(r"\s*[0-9]{1,3}(,[0-9]{3})+\s*")  # `1,000` is one number for people, not two for us
@@ -26,7 +27,10 @@ _LONGEST_MINUTE_RESET = 7_200  # `1M` is a minute if the window ends within two 
 _MILLISECONDS_FROM = 1e11
 _LATEST = 4.0e9  # seconds since 1970; anything later is no reset
 _LARGEST_COUNT = 10**12
+_LONGEST_COUNT = 13
 _LONGEST_RETRY_AFTER = 3600.0
+_NOT_OURS, _OURS, _COUNTS = 0, 1, 2
+_MOST_NAMES = 64  # of headers that a reader keeps in mind
 _LONGEST_GUESS = 60.0  # where a reply counts but names no reset, the count is believed for this long
 
 
@@ -55,7 +59,7 @@ def read_headers(headers: Headers, wall: float) -> Observation:
     for name, value in headers:
         if not name.startswith("x-rate"):
             continue
-        kind = name.replace("-", "")[len("xratelimit") :]
+        kind = _quota_kind(name)
         if _GROUPED.fullmatch(value):
             continue
         for part in value.split(","):
@@ -70,6 +74,60 @@ def read_headers(headers: Headers, wall: float) -> Observation:
     reset_in = max(resets) - server_time(headers, wall) if resets else None
     period = next((seconds for text in periods if (seconds := _period(text, reset_in)) is not None), None)
     return Observation(period, min(remaining, default=None), reset_in)
+
+
+class QuotaReader:
+    """Reads the quota headers of one reply after another, decoded or as they came.
+
+    Replies mostly differ in the count of calls left, and in nothing else within a second: only what differs is read.
+    """
+
+    def __init__(self) -> None:
+        self._kinds: dict[str | bytes, int] = {}
+        self._same: list[tuple[str, str] | tuple[bytes, bytes]] = []
+        self._period: float | None = None
+        self._reset_in: float | None = None
+
+    def read(self, headers: Headers | RawHeaders, wall: float) -> Observation:
+        """Read the quota headers of one reply, as `read_headers` does."""
+        kinds = self._kinds
+        count: str | bytes = ""
+        same: list[tuple[str, str] | tuple[bytes, bytes]] = []
+        for pair in headers:
+            kind = kinds.get(pair[0])
+            if kind is None:
+                kind = self._kind(pair[0])
+            if kind == _COUNTS and not count:
+                count = pair[1]
+            elif kind:
+                same.append(pair)
+        if same == self._same and same and count.isdigit() and count.isascii() and len(count) < _LONGEST_COUNT:
+            return Observation(self._period, int(count), self._reset_in)
+        return self._read_all(headers, same, wall)
+
+    def _read_all(
+        self, headers: Headers | RawHeaders, same: list[tuple[str, str] | tuple[bytes, bytes]], wall: float
+    ) -> Observation:
+        decoded = [(_text(name).lower(), _text(value)) for name, value in headers]
+        seen = read_headers(decoded, wall)
+        dates = [value for name, value in decoded if name == "date"]
+        counts = [value for name, value in decoded if self._kind(name) == _COUNTS]
+        # Without a date the reset is told by our clock, and of several counts the smallest one counts.
+        lasts = dates and _parse_date(dates[0]) is not None and len(counts) == 1
+        self._same = same if lasts else []
+        self._period, self._reset_in = seen.period, seen.reset_in
+        return seen
+
+    def _kind(self, raw: str | bytes) -> int:
+        name = _text(raw).lower()
+        kind = _NOT_OURS
+        if name.startswith("x-rate"):
+            kind = _COUNTS if _quota_kind(name) == "remaining" else _OURS
+        elif name == "date":
+            kind = _OURS
+        if len(self._kinds) < _MOST_NAMES:
+            self._kinds[raw] = kind
+        return kind
 
 
 def read_retry_after(headers: Headers, wall: float) -> float | None:
@@ -228,17 +286,31 @@ class QuotaWindow:
         self._limit = max(known, self.remaining + self._spent_in_window - self._spent)
 
 
+def _text(raw: str | bytes) -> str:
+    return raw if isinstance(raw, str) else raw.decode("latin-1")
+
+
+def _quota_kind(name: str) -> str:
+    return name.replace("-", "")[len("xratelimit") :]
+
+
 def _http_date(text: str, default: float) -> float:
+    moment = _parse_date(text)
+    return default if moment is None else moment
+
+
+@functools.lru_cache(maxsize=4)  # all replies of a second carry the same
+def _parse_date(text: str) -> float | None:
     try:
         moment = email.utils.parsedate_to_datetime(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):  # the parser lets its slips through
-        return default
+        return None
 
 
 def _count(text: str) -> int | None:
     text = text.strip()
-    if not text.isascii() or not text.isdigit() or len(text) > 13:
+    if not text.isascii() or not text.isdigit() or len(text) > _LONGEST_COUNT:
         return None
     count = int(text)
     return count if count <= _LARGEST_COUNT else None

@@ -12,10 +12,14 @@ import msgspec
 
 from dfinery_async.redact import safe_text
 
-__all__ = ["Envelope", "Headers", "read_envelope", "read_export_failure"]
+__all__ = ["Envelope", "Headers", "RawHeaders", "read_envelope", "read_export_failure"]
 
 Headers = list[tuple[str, str]]
 """Headers of a reply: lower-case names, in order, duplicates kept."""
+
+
+RawHeaders = list[tuple[bytes, bytes]]
+"""The same as they came: in any case, not decoded."""
 
 
 class Envelope(msgspec.Struct, frozen=True):

@@ -47,4 +47,5 @@ class RetryBudget:
 
     def succeeded(self, *, retried: bool) -> None:
         """Note a request that was answered well."""
-        self._retries = min(_CAPACITY, self._retries + _TENTH + retried)
+        if self._retries < _CAPACITY:
+            self._retries = min(_CAPACITY, self._retries + _TENTH + retried)

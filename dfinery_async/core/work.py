@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from dfinery_async.config import Family
 from dfinery_async.core import codec
 from dfinery_async.core.endpoints import EVENTS, IDENTITIES, PROFILES, Endpoint
@@ -14,36 +16,29 @@ __all__ = ["Batch", "Work"]
 _ENDPOINTS: dict[Family, Endpoint] = {"events": EVENTS, "identities": IDENTITIES, "profiles": PROFILES}
 
 
-class Work:
+class Work(msgspec.Struct, eq=False):
     """One accepted `track`, `set_profile` or `identify`.
 
     Attributes:
         family: which call carries it.
         payload: an encoded event, or a profile's properties, or nothing for an identity.
-        moment: when a profile or identity was handed in, as the API's text; empty for events.
         size: encoded size in bytes, for bounds.
         items: items of an event.
         accepted_at: monotonic time.
+        moment: when a profile or identity was handed in, as the API's text; empty for events.
         epoch: which flushes cover it.
-        settled: whether its outcome is known.
     """
 
-    __slots__ = ("accepted_at", "epoch", "family", "items", "moment", "payload", "settled", "size")
-
-    def __init__(
-        self, family: Family, payload: Any, *, size: int, items: int = 0, moment: str = "", accepted_at: float = 0.0
-    ) -> None:
-        self.family: Family = family
-        self.payload: Any = payload
-        self.size: int = size
-        self.items: int = items
-        self.moment: str = moment
-        self.accepted_at: float = accepted_at
-        self.epoch: int = 0
-        self.settled: bool = False
+    family: Family
+    payload: Any
+    size: int
+    items: int = 0
+    accepted_at: float = 0.0
+    moment: str = ""
+    epoch: int = 0
 
 
-class Batch:
+class Batch(msgspec.Struct, eq=False):
     """Neighbouring works of one kind and one user: what one request carries.
 
     Attributes:
@@ -55,15 +50,12 @@ class Batch:
         resent: whether it was sent again at once after a stale connection.
     """
 
-    __slots__ = ("attempts", "failures", "key", "launched_at", "resent", "works")
-
-    def __init__(self, key: bytes, works: Sequence[Work], attempts: int = 0) -> None:
-        self.key: bytes = key
-        self.works: Sequence[Work] = works
-        self.attempts: int = attempts
-        self.failures: int = 0
-        self.launched_at: float = 0.0
-        self.resent: bool = False
+    key: bytes
+    works: Sequence[Work]
+    attempts: int = 0
+    failures: int = 0
+    launched_at: float = 0.0
+    resent: bool = False
 
     @property
     def endpoint(self) -> Endpoint:

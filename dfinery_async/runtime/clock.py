@@ -1,10 +1,16 @@
-"""The wall clock, in the one place that asks for it. Waiting is always by the loop's monotonic time."""
+"""The clocks, in the one place that asks for them. Waiting is always by the loop's monotonic time."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 
-__all__ = ["wall"]
+__all__ = ["now", "wall"]
+
+
+def now() -> float:
+    """Return the monotonic time of the running loop."""
+    return asyncio.get_running_loop().time()
 
 
 def wall() -> float:

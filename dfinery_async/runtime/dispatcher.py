@@ -3,13 +3,17 @@
 `_pump` is the one place that hands out work. It is synchronous and runs soon after anything changed: work came in, an
 answer came back, the quota gave leave, a time was reached. So what a caller hands over in one turn of the loop is
 packed before any of it is sent. Requests run in worker tasks, which the client owns.
+
+While callers hand over as fast as the loop can turn, requests that could get fuller are left to do so: sending them
+half empty would cost the time in which they get full. It ends with the first turn in which less comes in, or nothing,
+or there is no more room; and no request is left waiting for more than a second by it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from random import Random
 from typing import Protocol
 
@@ -17,7 +21,7 @@ from dfinery_async.config import Family, RetryConfig
 from dfinery_async.core.books import Books
 from dfinery_async.core.flight import FlightLimit
 from dfinery_async.core.health import Health
-from dfinery_async.core.lanes import Lanes
+from dfinery_async.core.lanes import FAMILIES, Lanes
 from dfinery_async.core.outcome import Outcome, Verdict
 from dfinery_async.core.retry import RetryBudget, backoff
 from dfinery_async.core.work import Batch, Work
@@ -25,9 +29,12 @@ from dfinery_async.errors import ConnectionFailed, DfineryError
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.tasks import TaskOwner
 
-__all__ = ["Dispatcher", "Settler"]
+__all__ = ["YIELD_EVERY", "Dispatcher", "Settler"]
 
-_FAMILIES: tuple[Family, ...] = ("identities", "profiles", "events")
+YIELD_EVERY = 64
+"""Units that one caller may hand over before others get a turn of the loop."""
+
+_PATIENCE = 1.0  # seconds that a request may wait to get fuller, while callers are faster than the loop turns
 
 
 class Settler(Protocol):
@@ -39,7 +46,7 @@ class Settler(Protocol):
     def rejected(self, batch: Batch, error: DfineryError) -> None:
         """The API refused the one work of a request for good."""
 
-    def dropped(self, works: Iterable[Work], error: DfineryError) -> None:
+    def dropped(self, works: Sequence[Work], error: DfineryError) -> None:
         """Works were given up."""
 
     def hopeless(self, error: DfineryError) -> None:
@@ -73,13 +80,21 @@ class Dispatcher:
         self._random = random
         self._idle: list[asyncio.Future[Batch | None]] = []
         self._in_air: set[Batch] = set()
-        self._pumping = False
+        self._loop = asyncio.get_running_loop()
+        self._time = self._loop.time
+        self.pumping: bool = False  # whether it will look soon anyway
+        self._turn_began = 0.0
+        self._patience = 0.0
+        self._accepted = 0  # units that there were at the last look
+        self._at_hand = False  # whether a worker is about to take the next request at once
+        self._next: Batch | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = -math.inf
         self._budget = RetryBudget()
         self._flight = FlightLimit(max_in_flight)
         self.health: Health = Health(retry)
         self.stopped: bool = False
-        for family in _FAMILIES:
+        for family in FAMILIES:
             gateway.pacers[family].on_credit.append(self.wake)
 
     @property
@@ -91,24 +106,35 @@ class Dispatcher:
         """What hinders delivery, in one word; `"running"` when nothing does."""
         state = self.health.state()
         if state == "running" and any(
-            self._gateway.pacers[family].hold() > 0 for family, _ in self._lanes.ready(_now())
+            self._gateway.pacers[family].hold() > 0 for family, _ in self._lanes.ready(self._time())
         ):
             return "throttled"
         return state
 
     def silent_for(self) -> float:
         """Seconds for which requests have gone without any answer."""
-        return 0.0 if self.stopped else self.health.silent_for(_now())
+        return 0.0 if self.stopped else self.health.silent_for(self._time())
 
     def wake(self) -> None:
         """Look soon at what can be sent."""
-        if not self._pumping and not self.stopped:
-            self._pumping = True
-            asyncio.get_running_loop().call_soon(self._pump)
+        if not self.pumping and not self.stopped:
+            self.pumping = True
+            self._turn_began = self._time()
+            self._loop.call_soon(self._look)
+
+    def turn_began(self) -> float:
+        """When this turn of the loop began, as far as we care: a caller that hands over many asks for the time once."""
+        return self._turn_began if self.pumping else self._time()
+
+    def release(self) -> None:
+        """Look soon, and leave nothing waiting to get fuller."""
+        self._patience = 0.0
+        self._accepted = self._books.accepted
+        self.wake()
 
     def resume(self) -> None:
         """Try at once, as a setting has changed."""
-        self.health.resume(_now())
+        self.health.resume(self._time())
         self.wake()
 
     def stop(self) -> list[Work]:
@@ -118,7 +144,7 @@ class Dispatcher:
         them would cost the pool their connections.
         """
         self.stopped = True
-        for family in _FAMILIES:
+        for family in FAMILIES:
             self._gateway.pacers[family].on_credit.remove(self.wake)
         if self._timer is not None:
             self._timer.cancel()
@@ -129,15 +155,27 @@ class Dispatcher:
         in_air = [work for batch in self._in_air for work in batch.works]
         return in_air + [work for _, work in self._lanes.take_all()]
 
+    def _look(self) -> None:
+        """Pump in a turn of its own: what came in since the last one was all of a turn."""
+        self.pumping = False
+        accepted = self._books.accepted
+        self._patience = _PATIENCE if accepted - self._accepted >= YIELD_EVERY else 0.0
+        self._accepted = accepted
+        self._pump()
+        if self._patience:
+            self.wake()  # as nobody else may, when nothing comes any more
+
     def _pump(self) -> None:
         """Hand out what may be sent now, and see that somebody looks again when that changes."""
-        self._pumping = False
         if self.stopped:
             return
         try:
-            now = _now()
-            self._give_up(now)
-            if self.health.open:
+            now = self._time()
+            if gone := self._lanes.expired(now):
+                self._drop(gone)
+            if self.health.refused is not None and (reason := self.health.hopeless(now)):
+                self._settler.hopeless(reason)
+            if self.health.probe_at == math.inf:
                 for family, retry in self._lanes.ready(now):
                     self._hand_out(family, now, retry=retry)
             elif now >= self.health.probe_at:
@@ -146,21 +184,19 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be left waiting
             self._settler.crashed(error)
 
-    def _give_up(self, now: float) -> None:
-        if gone := self._lanes.expired(now):
-            trouble = "" if self.health.trouble is None else f"; last trouble: {self.health.trouble}"
-            self._settler.dropped(gone, ConnectionFailed(f"not delivered within delivery_timeout{trouble}"))
-        if reason := self.health.hopeless(now):
-            self._settler.hopeless(reason)
+    def _drop(self, gone: Sequence[Work]) -> None:
+        trouble = "" if self.health.trouble is None else f"; last trouble: {self.health.trouble}"
+        self._settler.dropped(gone, ConnectionFailed(f"not delivered within delivery_timeout{trouble}"))
 
     def _hand_out(self, family: Family, now: float, *, retry: bool) -> None:
+        take_leave = self._gateway.pacers[family].try_take
         while (
             len(self._in_air) < self._flight.size
-            and self._lanes.has_ready(family, now, retry=retry)
+            and self._lanes.has_ready(family, now, retry=retry, patience=self._patience)
             and not (retry and self._budget.wait(now) > 0)
-            and self._gateway.pacers[family].try_take()  # where there is no leave, the pacer wakes us
+            and take_leave()  # where there is no leave, the pacer wakes us
         ):
-            self._launch(family, now, retry=retry)
+            self._launch(family, now, retry=retry, patience=self._patience)
 
     def _probe(self, now: float) -> None:
         """While nothing gets through, try one request now and then."""
@@ -170,8 +206,8 @@ class Dispatcher:
                 self._launch(family, now, retry=retry)
                 return
 
-    def _launch(self, family: Family, now: float, *, retry: bool) -> None:
-        batch = self._lanes.take(family, now, retry=retry)
+    def _launch(self, family: Family, now: float, *, retry: bool, patience: float = 0.0) -> None:
+        batch = self._lanes.take(family, now, retry=retry, patience=patience)
         if batch is None:
             return
         if retry:
@@ -179,7 +215,10 @@ class Dispatcher:
         batch.launched_at = now
         self.health.launched(now)
         self._in_air.add(batch)
-        if self._idle:
+        if self._at_hand:
+            self._at_hand = False
+            self._next = batch
+        elif self._idle:
             self._idle.pop().set_result(batch)
         else:
             self._tasks.start(self._work(batch), "sender")
@@ -194,15 +233,23 @@ class Dispatcher:
                 if self.stopped:
                     return
                 self._settle(batch, outcome)
-                waiter: asyncio.Future[Batch | None] = asyncio.get_running_loop().create_future()
-                self._idle.append(waiter)
-                self._pump()
-                batch = await waiter
+                batch = self._take_next()
+                if batch is None and not self.stopped:
+                    waiter: asyncio.Future[Batch | None] = self._loop.create_future()
+                    self._idle.append(waiter)
+                    batch = await waiter
         except BaseException as error:  # whatever it is, nobody may be left waiting
             if not self.stopped:
                 self._settler.crashed(error)
             if not isinstance(error, Exception):
                 raise  # somebody cancelled our task, or the interpreter ends
+
+    def _take_next(self) -> Batch | None:
+        """Pump with a free worker at hand. Returns what it is to send, if anything."""
+        self._at_hand, self._next = True, None
+        self._pump()
+        self._at_hand = False
+        return self._next
 
     async def _attempt(self, batch: Batch) -> Outcome:
         try:
@@ -212,11 +259,14 @@ class Dispatcher:
 
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
         """Do to the lanes and the books what an answer means."""
-        now = _now()
-        self._books.requests += 1
-        self._books.retries += batch.attempts > 0
+        now = self._time()
+        books = self._books
+        books.requests += 1
+        if batch.attempts:
+            books.retries += 1
         batch.attempts += 1
-        self.health.observe(outcome, now, others_in_air=bool(self._in_air), chance=self._random.random())
+        chance = 0.0 if outcome.error is None else self._random.random()
+        self.health.observe(outcome, now, others_in_air=bool(self._in_air), chance=chance)
         match outcome.verdict:
             case Verdict.DELIVERED:
                 self._flight.succeeded(len(self._in_air) + 1)
@@ -227,7 +277,7 @@ class Dispatcher:
             case Verdict.RETRY:
                 self._lanes.put_back(batch, now, self._retry_at(batch, outcome, now))
             case Verdict.THROTTLED:
-                self._books.throttled += 1
+                books.throttled += 1
                 self._lanes.put_back(batch, now)  # the pacer holds its family until the reset
             case Verdict.UNAUTHORIZED | Verdict.MISCONFIGURED:
                 self._lanes.put_back(batch, now)
@@ -254,25 +304,31 @@ class Dispatcher:
             self._settler.rejected(batch, outcome.error or DfineryError("refused"))
 
     def _arm(self, now: float) -> None:
-        """Set the timer for the next moment at which something that waits is due."""
-        moments = [self._lanes.next_wake()]
+        """See that the timer rings no later than the next moment at which something that waits is due."""
+        next_alarm = self._lanes.sleeps_until
+        covered = now < self._rings_at <= next_alarm or next_alarm == math.inf
+        if covered and self.health.probe_at == math.inf and not self._budget.wait(now):
+            return
+        when = self._lanes.next_wake()
         if not self.health.open:
-            moments.append(self.health.probe_at)
+            when = _sooner(self.health.probe_at, when, now)
         elif wait := self._budget.wait(now):
-            moments.append(now + wait)
-        when = min((moment for moment in moments if moment > now), default=math.inf)
+            when = _sooner(now + wait, when, now)
+        if when <= now or when == math.inf:
+            return
         if self._timer is not None:
-            if self._timer.when() == when:
-                return
+            if now < self._rings_at <= when:
+                return  # it looks again anyway, so that few timers are made
             self._timer.cancel()
-            self._timer = None
-        if when < math.inf:
-            self._timer = asyncio.get_running_loop().call_at(when, self._ring)
+        self._rings_at = when
+        self._timer = self._loop.call_at(when, self._ring)
 
     def _ring(self) -> None:
         self._timer = None
+        self._rings_at = -math.inf
         self._pump()
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+def _sooner(moment: float, when: float, now: float) -> float:
+    """Return the sooner of two moments, of those that are still to come."""
+    return moment if moment > now and (moment < when or when <= now) else when

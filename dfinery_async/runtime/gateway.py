@@ -82,13 +82,13 @@ class Gateway:
             pacer.unanswered()
             raise
         if reply.status == 200 and reply.body == self._usual:
-            pacer.observe(reply.headers, throttled=False)
+            pacer.observe(reply.raw_headers, throttled=False)
             return DELIVERED
         outcome = classify(reply.status, reply.body, read_retry_after(reply.headers, clock.wall()))
         if outcome is DELIVERED:
             self._usual = reply.body
         throttled = outcome.verdict is Verdict.THROTTLED
-        pacer.observe(reply.headers, throttled=throttled)
+        pacer.observe(reply.raw_headers, throttled=throttled)
         if throttled:
             self.note_throttled(endpoint.family, outcome.error, outcome.retry_after)
         return outcome

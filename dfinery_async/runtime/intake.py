@@ -12,7 +12,7 @@ from dfinery_async.runtime import clock
 from dfinery_async.runtime.receipts import Receipt
 from dfinery_async.values import check_properties, moment_text
 
-__all__ = ["event_receipt", "identity_receipt", "profile_receipt"]
+__all__ = ["check_user_properties", "event_receipt", "identity_receipt", "profile_receipt"]
 
 
 def event_receipt(identity: Identity | str, event: Event | str, now: float) -> tuple[bytes, Receipt]:
@@ -21,24 +21,31 @@ def event_receipt(identity: Identity | str, event: Event | str, now: float) -> t
     Raises:
         InvalidInputError: a value that the API has no room for.
     """
-    key = codec.encode_identity(Identity.of(identity))
-    event = Event.of(event)
+    key = codec.encode_user(identity)
+    if type(event) is not Event:
+        event = Event.of(event)
     payload = codec.encode_event(event)
-    items = 0 if event.items is None else len(event.items)
-    return key, Receipt("events", payload, size=len(payload), items=items, accepted_at=now)
+    items = event.items
+    return key, Receipt("events", payload, len(payload), 0 if items is None else len(items), now)
 
 
 def identity_receipt(identity: Identity | str, now: float) -> tuple[bytes, Receipt]:
     """Return the same for the creation or update of a unified profile."""
-    key = codec.encode_identity(Identity.of(identity))
-    return key, Receipt("identities", None, size=len(key), moment=moment_text(clock.wall()), accepted_at=now)
+    key = codec.encode_user(identity)
+    return key, Receipt("identities", None, len(key), 0, now, moment_text(clock.wall()))
 
 
 def profile_receipt(identity: Identity | str, properties: Mapping[str, Any], now: float) -> tuple[bytes, Receipt]:
     """Return the same for an update of user properties."""
-    key = codec.encode_identity(Identity.of(identity))
+    key = codec.encode_user(identity)
+    checked = check_user_properties(properties)
+    size = len(codec.profile_body(b"", checked, ""))
+    return key, Receipt("profiles", checked, size, 0, now, moment_text(clock.wall()))
+
+
+def check_user_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a checked copy of user properties, of which there must be some."""
     checked = check_properties(properties, "properties")
     if not checked:
         raise InvalidInputError("a profile update needs at least one property", field="properties")
-    size = len(codec.profile_body(b"", checked, ""))
-    return key, Receipt("profiles", checked, size=size, moment=moment_text(clock.wall()), accepted_at=now)
+    return checked

@@ -17,12 +17,13 @@ from random import Random
 from aiolimiter import AsyncLimiter
 
 from dfinery_async.config import FAMILIES, Family, PacingConfig, RetryConfig
-from dfinery_async.core.quota import QuotaWindow, read_headers
-from dfinery_async.core.reply import Headers
+from dfinery_async.core.quota import QuotaReader, QuotaWindow
+from dfinery_async.core.reply import Headers, RawHeaders
 from dfinery_async.core.retry import backoff
 from dfinery_async.errors import ClientClosed, DfineryError, RateLimited
 from dfinery_async.models import Quota
 from dfinery_async.runtime import clock
+from dfinery_async.runtime.clock import now as _now
 from dfinery_async.runtime.tasks import TaskOwner
 
 __all__ = ["Pacer", "make_pacers"]
@@ -76,6 +77,7 @@ class Pacer:
         self._demand = asyncio.Event()
         self._changed = asyncio.Event()
         self._throttles = 0
+        self._reader = QuotaReader()
         self._failure: DfineryError | None = None
 
     def try_take(self) -> bool:
@@ -135,12 +137,13 @@ class Pacer:
             pace=self.window.pace(_now()),
         )
 
-    def observe(self, headers: Headers, *, throttled: bool) -> None:
+    def observe(self, headers: Headers | RawHeaders, *, throttled: bool) -> None:
         """Take in the quota headers of a reply, and whether it said "too many requests"."""
-        self.window.observe(read_headers(headers, clock.wall()), _now())
+        now = _now()
+        self.window.observe(self._reader.read(headers, clock.wall()), now)
         if not throttled:
             self._throttles = 0
-        self._recheck()
+        self._recheck(now)
 
     def throttled(self, retry_after: float | None = None) -> float:
         """Note a "too many requests". Returns the seconds until calls may go again.
@@ -153,7 +156,7 @@ class Pacer:
         chance = self._random.random()
         fallback = retry_after or max(0.1, backoff(self._retry, self._throttles + 2, chance))
         until = self.window.throttled(now, fallback, chance)
-        self._recheck()
+        self._recheck(now)
         return until - now
 
     def _take(self) -> bool:
@@ -173,9 +176,9 @@ class Pacer:
         self._credits += 1
         self._hand_out()
 
-    def _recheck(self) -> None:
+    def _recheck(self, now: float) -> None:
         """Leave in hand is void when the window has no room for it any more."""
-        if self._credits and self.window.wait(_now()) > 0:
+        if self._credits and self.window.wait(now) > 0:
             self._credits = 0
         self._changed.set()
 
@@ -249,7 +252,3 @@ class Pacer:
             await self._changed.wait()
         finally:
             timer.cancel()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

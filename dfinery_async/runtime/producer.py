@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from random import Random
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +18,7 @@ from dfinery_async.core.lanes import Lanes
 from dfinery_async.core.work import Batch, Work
 from dfinery_async.errors import ClientClosed, DeliveryError, DfineryError
 from dfinery_async.models import Delivery, Event, Identity, Report, Stats
-from dfinery_async.runtime.dispatcher import Dispatcher
+from dfinery_async.runtime.dispatcher import YIELD_EVERY, Dispatcher
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import event_receipt, identity_receipt, profile_receipt
 from dfinery_async.runtime.loading import Progress, Reporter, Source, pull
@@ -30,7 +30,6 @@ from dfinery_async.runtime.tasks import TaskOwner
 __all__ = ["Producer"]
 
 _log = logging.getLogger("dfinery_async.producer")
-_YIELD_EVERY = 64  # units that one caller may hand over before others get a turn of the loop
 _WARN_EVERY = 60.0
 
 
@@ -73,8 +72,9 @@ class Producer:
         self._closing: asyncio.Task[Report] | None = None
         self._failure: DfineryError | None = None
         self._loop = asyncio.get_running_loop()
+        self._time = self._loop.time
         self._pid = os.getpid()
-        self._opened_at = self._loop.time()
+        self._opened_at = self._time()
         self._since_yield = 0
         self._warned_at = -_WARN_EVERY
 
@@ -114,7 +114,10 @@ class Producer:
                 which. What was accepted before is kept, and `client.set_tokens` lets it go on.
             ClientClosed: the producer was closed, or belongs to another event loop or process.
         """
-        return await self._offer(*event_receipt(identity, event, _now()))
+        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began())
+        if (turn := self._offer(key, receipt)) is not None:
+            await turn
+        return receipt
 
     def track_nowait(self, identity: Identity | str, event: Event | str) -> Receipt:
         """Hand over one event if there is room for it now.
@@ -124,7 +127,7 @@ class Producer:
             QueueFull: there is no room.
             ClientClosed: the producer was closed.
         """
-        key, receipt = event_receipt(identity, event, _now())
+        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began())
         self._check_open()
         if self._room.has(receipt):
             self._enter(key, receipt)
@@ -152,14 +155,20 @@ class Producer:
 
         Neighbouring calls for the same identity that wait become one request. Raises as `track` does.
         """
-        return await self._offer(*identity_receipt(identity, _now()))
+        key, receipt = identity_receipt(identity, self._dispatcher.turn_began())
+        if (turn := self._offer(key, receipt)) is not None:
+            await turn
+        return receipt
 
     async def set_profile(self, identity: Identity | str, properties: Mapping[str, Any]) -> Receipt:
         """Set user properties, in their place among the user's other work.
 
         Neighbouring updates of a user that wait become one request, in which later values win. Raises as `track` does.
         """
-        return await self._offer(*profile_receipt(identity, properties, _now()))
+        key, receipt = profile_receipt(identity, properties, self._dispatcher.turn_began())
+        if (turn := self._offer(key, receipt)) is not None:
+            await turn
+        return receipt
 
     async def flush(self, timeout: float | None = None) -> Report:
         """Wait until all that was accepted before this call is settled, retries included.
@@ -237,7 +246,7 @@ class Producer:
             self._rejects.put(batch, error)
         self._settle(batch.works, "rejected", error)
 
-    def dropped(self, works: Iterable[Work], error: DfineryError) -> None:
+    def dropped(self, works: Sequence[Work], error: DfineryError) -> None:
         """Enter works that were given up."""
         self._settle(works, "dropped", error)
 
@@ -258,44 +267,50 @@ class Producer:
         failure.__cause__ = error
         self._finish(failure)
 
-    def _settle(self, works: Iterable[Work], fate: Fate, outcome: Delivery | DfineryError) -> None:
-        ended = False
-        for work in works:
-            ended |= self._books.settle(work, fate)
-            if isinstance(work, Receipt):
-                work.resolve(outcome)
+    def _settle(self, works: Sequence[Work], fate: Fate, outcome: Delivery | DfineryError) -> None:
+        ended = self._books.settle(works, fate)
+        Receipt.resolve(works, outcome)
         if ended:
             self._wake_flushes()
         self._room.grant()
 
-    async def _offer(self, key: bytes, receipt: Receipt) -> Receipt:
-        self._check_open()
+    def _offer(self, key: bytes, receipt: Receipt) -> Awaitable[None] | None:
+        """Take a work over. Returns what the caller has to wait for before it goes on, if anything."""
+        if (
+            self._closing is not None
+            or self._dispatcher.health.refused is not None
+            or asyncio.get_running_loop() is not self._loop
+            or os.getpid() != self._pid
+            or self._report is not None
+        ):
+            self._check_open()
         if self._room.has(receipt):
             self._enter(key, receipt)
             self._since_yield += 1
-            if self._since_yield >= _YIELD_EVERY:  # after it was entered, so that nobody who comes later overtakes
+            if self._since_yield >= YIELD_EVERY:  # after it was entered, so that nobody who comes later overtakes
                 self._since_yield = 0
-                await asyncio.sleep(0)
+                return asyncio.sleep(0)
         elif self._config.on_full == "drop_newest":
             self._drop_newest(receipt)
         elif self._config.on_full == "raise":
             raise self._room.full()
         else:
             self._release()  # what lingers would wait for events that have no room to come in
-            await self._room.wait(key, receipt)
-        return receipt
+            return self._room.wait(key, receipt)
+        return None
 
     def _enter(self, key: bytes, receipt: Receipt) -> None:
         self._books.accept(receipt)
         self._lanes.add(key, receipt, receipt.accepted_at)
-        self._dispatcher.wake()
+        if not self._dispatcher.pumping:
+            self._dispatcher.wake()
 
     def _drop_newest(self, receipt: Receipt) -> None:
         self._books.accept(receipt)
-        self._books.settle(receipt, "dropped")
-        receipt.resolve(self._room.full())
-        if _now() - self._warned_at >= _WARN_EVERY:
-            self._warned_at = _now()
+        self._books.settle([receipt], "dropped")
+        Receipt.resolve([receipt], self._room.full())
+        if self._time() - self._warned_at >= _WARN_EVERY:
+            self._warned_at = self._time()
             _log.warning("the queue is full: new events are dropped, %d so far", self._books.fates["dropped"])
 
     def _check_open(self) -> None:
@@ -303,12 +318,13 @@ class Producer:
             raise ClientClosed("the producer belongs to another event loop or process; make one in each")
         if self._report is not None or self._closing is not None:
             raise ClientClosed("the producer is closed") from self._failure
-        if reason := self._dispatcher.health.hopeless(_now()):
+        health = self._dispatcher.health
+        if health.refused is not None and (reason := health.hopeless(self._time())):
             raise _refusal(reason)
 
     def _release(self) -> None:
-        self._lanes.release(_now())
-        self._dispatcher.wake()
+        self._lanes.release(self._time())
+        self._dispatcher.release()
 
     def _refuse_waiting(self) -> None:
         def refusal() -> ClientClosed:
@@ -319,7 +335,7 @@ class Producer:
         self._room.refuse(refusal)
 
     async def _close(self, timeout: float | None) -> Report:
-        deadline = None if timeout is None else _now() + timeout
+        deadline = None if timeout is None else self._time() + timeout
         if timeout is None or timeout > 0:
             await self.flush(timeout)
         report = self._finish()
@@ -373,7 +389,7 @@ class Producer:
             "retries": books.retries,
             "throttled": books.throttled,
             "silent_for": self._dispatcher.silent_for(),
-            "seconds": _now() - self._opened_at,
+            "seconds": self._time() - self._opened_at,
             "state": state,
         }
 
@@ -382,7 +398,3 @@ def _refusal(reason: DfineryError) -> DeliveryError:
     error = DeliveryError(f"nothing gets through: {reason}")
     error.__cause__ = reason
     return error
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

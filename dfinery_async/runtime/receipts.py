@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from dfinery_async.core.work import Work
@@ -13,35 +13,32 @@ from dfinery_async.models import Delivery
 __all__ = ["Receipt"]
 
 
-class Receipt(Work):
+class Receipt(Work, eq=False):
     """The promise of an outcome for one accepted unit.
 
     `await receipt` gives a `Delivery`, or raises `DeliveryError` whose `__cause__` says why it could not be delivered.
     It may be awaited any number of times, by several tasks, or never. A future is made only where somebody waits.
     """
 
-    __slots__ = ("_outcome", "_waiters")
-
-    _outcome: Delivery | DfineryError | None
-    _waiters: list[asyncio.Future[None]] | None
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._outcome = None
-        self._waiters = None
+    _outcome: Delivery | DfineryError | None = None
+    _waiters: list[asyncio.Future[None]] | None = None
 
     def done(self) -> bool:
         """Whether the outcome is known."""
         return self._outcome is not None
 
-    def resolve(self, outcome: Delivery | DfineryError) -> None:
-        """Enter the outcome, and wake whoever waits for it. Called by the producer."""
-        self._outcome = outcome
-        self.payload: Any = None  # what was sent is not needed any more, however long the receipt is kept
-        waiters, self._waiters = self._waiters, None
-        for waiter in waiters or ():
-            if not waiter.done():
-                waiter.set_result(None)
+    @staticmethod
+    def resolve(receipts: Iterable[Any], outcome: Delivery | DfineryError) -> None:
+        """Enter the outcome of all that a request carried, and wake whoever waits for it. Called by the producer."""
+        receipt: Receipt
+        for receipt in receipts:
+            receipt._outcome = outcome  # noqa: SLF001 - our own
+            receipt.payload = None  # what was sent is not needed any more, however long the receipt is kept
+            if receipt._waiters is not None:  # noqa: SLF001
+                waiters, receipt._waiters = receipt._waiters, None  # noqa: SLF001
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_result(None)
 
     def __await__(self) -> Generator[Any, None, Delivery]:
         if self._outcome is None:

@@ -24,7 +24,8 @@ class Room:
     """
 
     def __init__(self, config: DeliveryConfig, books: Books, enter: Callable[[bytes, Receipt], None]) -> None:
-        self._config = config
+        self._most = config.max_pending_events
+        self._most_bytes = config.max_pending_bytes
         self._books = books
         self._enter = enter
         self._waiting: deque[tuple[asyncio.Future[None], bytes, Receipt]] = deque()
@@ -69,7 +70,7 @@ class Room:
         )
 
     def _fits(self, receipt: Receipt) -> bool:
-        books, config = self._books, self._config
-        return books.pending == 0 or (
-            books.pending < config.max_pending_events and books.pending_bytes + receipt.size <= config.max_pending_bytes
-        )
+        books = self._books
+        return (
+            books.pending < self._most and books.pending_bytes + receipt.size <= self._most_bytes
+        ) or books.pending == 0

@@ -21,10 +21,9 @@ import httpx
 from httpx import AsyncBaseTransport
 
 from dfinery_async.config import ConnectionConfig, TimeoutConfig
-from dfinery_async.core.reply import Headers
+from dfinery_async.core.reply import Headers, RawHeaders
 from dfinery_async.errors import ConfigError, ConnectionFailed
 from dfinery_async.runtime.shards import Shards
-from dfinery_async.runtime.wire.answer import RawHeaders
 from dfinery_async.runtime.wire.connection import Address, Disconnected
 from dfinery_async.runtime.wire.deadlines import Deadlines
 from dfinery_async.runtime.wire.patched import is_patched

@@ -27,11 +27,11 @@ def test_books_balance(steps: list[Any]) -> None:
         elif step == "flush":
             flushes.append((books.close_epoch(), list(pending)))
         elif pending:
-            books.settle(pending.pop(), step)
+            books.settle([pending.pop()], step)
         assert books.accepted == sum(books.fates.values()) + books.pending
         assert books.pending_bytes == 2 * books.pending == 2 * len(pending)
         for epoch, covered in flushes:
-            assert books.open_up_to(epoch) == any(not unit.settled for unit in covered)
+            assert books.open_up_to(epoch) == any(unit in pending for unit in covered)
 
 
 def test_the_end_of_an_epoch_is_told() -> None:
@@ -41,14 +41,14 @@ def test_the_end_of_an_epoch_is_told() -> None:
     books.accept(second)
     books.close_epoch()
     books.accept(later)
-    assert not books.settle(first, "delivered")
-    assert books.settle(second, "rejected")
-    assert books.settle(later, "dropped")
+    assert not books.settle([first], "delivered")
+    assert books.settle([second], "rejected")
+    assert books.settle([later], "dropped")
 
 
 def test_a_work_is_entered_once() -> None:
     books, unit = Books(), work()
     books.accept(unit)
-    books.settle(unit, "delivered")
-    with pytest.raises(KeyError):
-        books.settle(unit, "delivered")
+    books.settle([unit], "delivered")
+    with pytest.raises(ValueError, match="settled twice"):
+        books.settle([unit], "delivered")

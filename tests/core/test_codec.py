@@ -11,7 +11,7 @@ import pytest
 import samples
 from hypothesis import given, settings, strategies as st
 
-from dfinery_async import Event, Identity
+from dfinery_async import Event, Identity, InvalidInputError
 from dfinery_async.core import codec, endpoints
 from dfinery_async.values import moment_text
 
@@ -228,3 +228,17 @@ def test_a_profile_is_valid_json_with_the_properties_as_given(
         "user_properties": checked,
         "request_datetime": "1970-01-01T00:00:00.000Z",
     }
+
+
+@pytest.mark.parametrize("user", ["u1", 'a"b\\c', "\x7f\x00", "민수", "é"])
+def test_a_plain_text_is_encoded_as_the_identity_that_it_stands_for(user: str) -> None:
+    identity = Identity(external_id=user)
+
+    assert codec.encode_user(user) == codec.encode_user(identity) == codec.encode_identity(identity)
+    assert codec.decode_identity(codec.encode_user(user)) == identity
+
+
+@pytest.mark.parametrize("user", ["", None, 1, b"u", "\ud800"])
+def test_what_is_no_user_is_refused(user: Any) -> None:
+    with pytest.raises(InvalidInputError):
+        codec.encode_user(user)

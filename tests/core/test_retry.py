@@ -99,3 +99,13 @@ def test_a_retry_that_went_well_gives_itself_back() -> None:
     budget.spend(0.0)
     budget.succeeded(retried=False)
     assert budget.wait(0.0) > 0.0
+
+
+def test_a_full_budget_gets_no_fuller() -> None:
+    budget = RetryBudget()
+    for _ in range(1000):
+        budget.succeeded(retried=True)
+    for _ in range(50):
+        assert budget.wait(0.0) == 0.0
+        budget.spend(0.0)
+    assert budget.wait(0.0) > 0.0

@@ -91,11 +91,10 @@ def _slot(put: Any) -> None:
 def _ack_lost(put: Any) -> None:
     resolve = receipts.Receipt.resolve
 
-    def forgetful(self: Any, result: Any) -> None:
-        if not any(waiter.cancelled() for waiter in self._waiters or ()):
-            resolve(self, result)
+    def forgetful(works: Any, result: Any) -> None:
+        resolve([one for one in works if not any(waiter.cancelled() for waiter in one._waiters or ())], result)
 
-    put(receipts.Receipt, "resolve", forgetful)
+    put(receipts.Receipt, "resolve", staticmethod(forgetful))
 
 
 @mutant("room is granted, and the work is not taken over", caught_by={"lost", "waiter"}, within=30)
@@ -138,9 +137,9 @@ def _overtaken(put: Any) -> None:
 def _counted_twice(put: Any) -> None:
     settle = Books.settle
 
-    def twice(self: Any, one: Any, fate: Any) -> bool:
+    def twice(self: Any, works: Any, fate: Any) -> bool:
         self.fates["rejected"] += fate == "rejected"
-        return settle(self, one, fate)
+        return settle(self, works, fate)
 
     put(Books, "settle", twice)
 

@@ -137,8 +137,9 @@ def _repeat_last(put: Any) -> None:
         if lane.front or not lane.waiting:
             put_back(self, batch, now, not_before)
             return
+        lane.in_air = True
         for one in batch.works:
-            lane.append(one)
+            self.add(batch.key, one, now)
         lane.in_air = False
         self._stand(lane, now, not_before)
 
@@ -147,14 +148,15 @@ def _repeat_last(put: Any) -> None:
 
 @mutant("a profile overtakes the events before it", caught_by={"order", "bytes"}, within=12)
 def _profiles_first(put: Any) -> None:
-    append = lanes._Lane.append
+    add = _Lanes.add
 
-    def first(self: Any, one: Any) -> None:
-        append(self, one)
-        if one.family == "profiles" and self.in_air:
-            self.waiting.insert(0, self.waiting.pop())
+    def first(self: Any, key: bytes, one: Any, now: float) -> None:
+        add(self, key, one, now)
+        lane = self._lanes[key]
+        if one.family == "profiles" and lane.in_air:
+            lane.waiting.insert(0, lane.waiting.pop())
 
-    put(lanes._Lane, "append", first)
+    put(_Lanes, "add", first)
 
 
 @mutant("earlier values win in merged profiles", caught_by={"grouping"}, within=30)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import TypeAlias
 
 import httpcore
 import httptools
 
-__all__ = ["AnswerReader", "Phase", "RawHeaders"]
+from dfinery_async.core.reply import RawHeaders
 
-RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
-"""Headers as they were on the wire, in order."""
+__all__ = ["AnswerReader", "Phase"]
 
 _LARGEST_HEAD = 100 * 1024
 _FRAMING = {b"content-length", b"transfer-encoding"}

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias, cast
 
 import httpcore
 
-from dfinery_async.runtime.wire.answer import AnswerReader, Phase, RawHeaders
+from dfinery_async.core.reply import RawHeaders
+from dfinery_async.runtime.wire.answer import AnswerReader, Phase
 from dfinery_async.runtime.wire.deadlines import Deadlines
 from dfinery_async.runtime.wire.look import look_at
 

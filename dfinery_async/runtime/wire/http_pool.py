@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import httpcore
 
-from dfinery_async.runtime.wire.answer import RawHeaders
+from dfinery_async.core.reply import RawHeaders
 from dfinery_async.runtime.wire.connection import Address, Connection
 from dfinery_async.runtime.wire.deadlines import Deadlines
 from dfinery_async.runtime.wire.patched import is_patched

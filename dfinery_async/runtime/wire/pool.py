@@ -17,7 +17,7 @@ from contextlib import suppress
 import httpcore
 import msgspec
 
-from dfinery_async.runtime.wire.answer import RawHeaders
+from dfinery_async.core.reply import RawHeaders
 from dfinery_async.runtime.wire.connection import Address, Connection
 from dfinery_async.runtime.wire.deadlines import Deadlines
 from dfinery_async.runtime.wire.opening import open_connection
