@@ -86,7 +86,8 @@ class QuotaReader:
         self._kinds: dict[str | bytes, int] = {}
         self._same: list[tuple[str, str] | tuple[bytes, bytes]] = []
         self._period: float | None = None
-        self._reset_in: float | None = None
+        self._reset: float | None = None  # by the server's clock
+        self._date: float | None = None
 
     def read(self, headers: Headers | RawHeaders, wall: float) -> Observation:
         """Read the quota headers of one reply, as `read_headers` does."""
@@ -102,7 +103,10 @@ class QuotaReader:
             elif kind:
                 same.append(pair)
         if same == self._same and same and count.isdigit() and count.isascii() and len(count) < _LONGEST_COUNT:
-            return Observation(self._period, int(count), self._reset_in)
+            reset_in = None
+            if self._reset is not None:
+                reset_in = self._reset - (wall if self._date is None else self._date)
+            return Observation(self._period, int(count), reset_in)
         return self._read_all(headers, same, wall)
 
     def _read_all(
@@ -112,10 +116,12 @@ class QuotaReader:
         seen = read_headers(decoded, wall)
         dates = [value for name, value in decoded if name == "date"]
         counts = [value for name, value in decoded if self._kind(name) == _COUNTS]
-        # Without a date the reset is told by our clock, and of several counts the smallest one counts.
-        lasts = dates and _parse_date(dates[0]) is not None and len(counts) == 1
-        self._same = same if lasts else []
-        self._period, self._reset_in = seen.period, seen.reset_in
+        self._same = same if len(counts) == 1 else []  # of several counts the smallest one counts
+        self._date = _parse_date(dates[0]) if dates else None
+        self._period = seen.period
+        self._reset = None
+        if seen.reset_in is not None:
+            self._reset = seen.reset_in + (wall if self._date is None else self._date)
         return seen
 
     def _kind(self, raw: str | bytes) -> int:
