@@ -6,7 +6,7 @@ packed before any of it is sent. Requests run in worker tasks, which the client 
 
 While callers hand over as fast as the loop can turn, requests that could get fuller are left to do so: sending them
 half empty would cost the time in which they get full. It ends with the first turn in which less comes in, or nothing,
-or there is no more room; and no request is left waiting for more than a second by it.
+or there is no more room; and no request is left waiting for more than two seconds by it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["YIELD_EVERY", "Dispatcher", "Settler"]
 YIELD_EVERY = 64
 """Units that one caller may hand over before others get a turn of the loop."""
 
-_PATIENCE = 1.0  # seconds that a request may wait to get fuller, while callers are faster than the loop turns
+_PATIENCE = 2.0  # seconds that a request may wait to get fuller, while callers are faster than the loop turns
 
 
 class Settler(Protocol):

@@ -76,7 +76,7 @@ def test_after_a_flood_all_goes_at_once() -> None:
     virtually(scenario())
 
 
-def test_no_flood_holds_up_a_request_for_more_than_a_second() -> None:
+def test_no_flood_holds_up_a_request_for_more_than_two_seconds() -> None:
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
@@ -91,7 +91,7 @@ def test_no_flood_holds_up_a_request_for_more_than_a_second() -> None:
                 if cold.done():
                     break
             assert cold.done()
-            assert 1.0 <= loop.time() - began < 1.5
+            assert 2.0 <= loop.time() - began < 2.5
 
     virtually(scenario())
 
