@@ -228,7 +228,10 @@ class Dispatcher:
         batch: Batch | None = first
         try:
             while batch is not None:
-                outcome = await self._attempt(batch)
+                try:
+                    outcome = await self._gateway.send(batch.endpoint, batch.body())
+                except DfineryError as error:  # a token that is missing or malformed, or its function failed
+                    outcome = Outcome(Verdict.UNAUTHORIZED, error)
                 self._in_air.discard(batch)
                 if self.stopped:
                     return
@@ -250,12 +253,6 @@ class Dispatcher:
         self._pump()
         self._at_hand = False
         return self._next
-
-    async def _attempt(self, batch: Batch) -> Outcome:
-        try:
-            return await self._gateway.send(batch.endpoint, batch.body())
-        except DfineryError as error:  # a token that is missing or malformed, or its function failed
-            return Outcome(Verdict.UNAUTHORIZED, error)
 
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
         """Do to the lanes and the books what an answer means."""

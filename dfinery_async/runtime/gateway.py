@@ -53,7 +53,7 @@ class Gateway:
         self.origin = origin
         self.service_id = service_id
         self._tokens: dict[str, TokenSource] = {}
-        self._targets: dict[str, tuple[str, Target]] = {}  # by path, each with the token that it holds
+        self._targets: dict[str, tuple[Token, Target]] = {}  # by path, each with the token that it holds
         self._usual: bytes | None = None  # the body of the last success: most are the same
         if import_token is not None:
             self.set_token("import", import_token)
@@ -127,9 +127,12 @@ class Gateway:
 
     def _target(self, endpoint: Endpoint) -> Target:
         """Where a call goes, with the token of this moment."""
-        token = self._token(endpoint).reveal()
         known = self._targets.get(endpoint.path)
-        if known is not None and known[0] == token:
+        if known is not None and known[0] is self._tokens.get(endpoint.access):
+            return known[1]  # not so for a function, which may give another one each time
+        token = self._token(endpoint)
+        secret = token.reveal()
+        if known is not None and known[0].reveal() == secret:
             return known[1]
         target = Target(
             f"{self.origin}{endpoint.path}?service_id={self.service_id}",
@@ -139,7 +142,7 @@ class Gateway:
                 ("accept", "*/*"),
                 ("accept-encoding", "identity"),
                 ("content-type", "application/json"),
-                ("access_token", token) if endpoint.access == "import" else ("authorization", f"Bearer {token}"),
+                ("access_token", secret) if endpoint.access == "import" else ("authorization", f"Bearer {secret}"),
             ],
         )
         self._targets[endpoint.path] = token, target

@@ -76,6 +76,7 @@ class Pacer:
         self._drawing: asyncio.Task[None] | None = None
         self._demand = asyncio.Event()
         self._changed = asyncio.Event()
+        self._asleep = False
         self._throttles = 0
         self._reader = QuotaReader()
         self._failure: DfineryError | None = None
@@ -140,10 +141,12 @@ class Pacer:
     def observe(self, headers: Headers | RawHeaders, *, throttled: bool) -> None:
         """Take in the quota headers of a reply, and whether it said "too many requests"."""
         now = _now()
-        self.window.observe(self._reader.read(headers, clock.wall()), now)
+        window = self.window
+        window.observe(self._reader.read(headers, clock.wall()), now)
         if not throttled:
             self._throttles = 0
-        self._recheck(now)
+        if self._asleep or window.available() <= 0:
+            self._recheck(now)
 
     def throttled(self, retry_after: float | None = None) -> float:
         """Note a "too many requests". Returns the seconds until calls may go again.
@@ -247,8 +250,10 @@ class Pacer:
     async def _sleep(self, seconds: float) -> None:
         """Sleep until the window may have room; a reply that changes what is known wakes earlier."""
         self._changed.clear()
+        self._asleep = True
         timer = asyncio.get_running_loop().call_later(seconds, self._changed.set)
         try:
             await self._changed.wait()
         finally:
+            self._asleep = False
             timer.cancel()
