@@ -123,6 +123,8 @@ class PacingConfig(msgspec.Struct, frozen=True, kw_only=True):
         exports: calls an hour.
         concurrent_exports: exports at the same time.
         share: the part of every quota that this client may use, for services whose quota is shared.
+        limit_rate: calls a second of each family at the most, a limit of your own; `None` is none. No header raises it.
+            A few hundredths of a second's worth of calls, or one, may come early.
         horizon: windows up to this long are spread evenly, longer ones may be spent in a burst.
     """
 
@@ -132,11 +134,14 @@ class PacingConfig(msgspec.Struct, frozen=True, kw_only=True):
     exports: int = 100
     concurrent_exports: int = 5
     share: float = 1.0
+    limit_rate: float | None = None
     horizon: float = 600.0
 
     def __post_init__(self) -> None:
         _counts(self, "events", "identities", "profiles", "exports", "concurrent_exports")
         _positive(self, "share", "horizon")
+        if self.limit_rate is not None:
+            _positive(self, "limit_rate")
         if self.share > 1:
             raise ConfigError(f"share must be at most 1, not {self.share}")
 

@@ -165,13 +165,17 @@ class QuotaWindow:
         period: length of the window in seconds until a reply corrects it.
         share: the part of it that may be used.
         horizon: longer windows may be spent in a burst, shorter ones are spread.
+        most: calls a second at the most, whatever replies say: a limit of the user's own.
     """
 
-    def __init__(self, limit: int, period: float, *, share: float = 1.0, horizon: float = 600.0) -> None:
+    def __init__(
+        self, limit: int, period: float, *, share: float = 1.0, horizon: float = 600.0, most: float | None = None
+    ) -> None:
         self.period: float = period
         self.observed: bool = False  # whether a reply has told the period
         self.remaining: int | None = None
         self.reset_at: float | None = None  # monotonic
+        self.most: float | None = most
         self._limit = float(limit)
         self._share = share
         self._horizon = horizon
@@ -245,14 +249,18 @@ class QuotaWindow:
         return left if self._share >= 1 else min(left, self._limit * self._share - self._spent_in_window)
 
     def pace(self, now: float) -> float | None:
-        """Return the calls a second that spread what is left over the window; `None` for one that is not spread."""
+        """Return the calls a second that spread what is left over the window, the user's own limit at the most.
+
+        `None` is for a window that is not spread.
+        """
         self._roll(now)
         if self.period > self._horizon:
-            return None
+            return self.most
         if self.remaining is None or self.reset_at is None:
-            return self._share * self._limit / self.period
-        left = max(self.reset_at - now, 0.01)
-        return max(self.available(), 1.0) / left
+            pace = self._share * self._limit / self.period
+        else:
+            pace = max(self.available(), 1.0) / max(self.reset_at - now, 0.01)
+        return pace if self.most is None else min(pace, self.most)
 
     def _roll(self, now: float) -> None:
         """Forget a window that has ended."""

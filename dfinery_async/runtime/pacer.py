@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import math
 from collections import deque
 from collections.abc import Callable
 from random import Random
@@ -30,6 +31,7 @@ __all__ = ["Pacer", "make_pacers"]
 
 _BUCKET = 0.1
 _LEASE = 0.01
+_LATE = 0.01  # a timer that rings late by no more than this costs nothing of the user's own limit
 _LEAST_PATIENCE = 1.0  # leave takes a few turns of the loop even where the quota is wide open
 _LONGEST_JITTER = 1.0
 _MINUTE, _HOUR = 60.0, 3600.0
@@ -45,6 +47,7 @@ def make_pacers(pacing: PacingConfig, retry: RetryConfig, tasks: TaskOwner, rand
                 periods.get(family, _MINUTE),
                 share=pacing.share,
                 horizon=pacing.horizon,
+                most=pacing.limit_rate,
             ),
             retry=retry,
             tasks=tasks,
@@ -79,6 +82,7 @@ class Pacer:
         self._asleep = False
         self._throttles = 0
         self._reader = QuotaReader()
+        self._turn_at = -math.inf  # by the user's own limit; no reply and no hold changes it
         self._failure: DfineryError | None = None
 
     def try_take(self) -> bool:
@@ -117,7 +121,9 @@ class Pacer:
                     self._give_back()
                 if isinstance(error, asyncio.CancelledError):
                     raise
-        raise RateLimited("the quota is used up, as earlier answers said", attempts=0, reset_at=self.reset_at())
+        known = self.hold() > 0
+        reason = "the quota is used up, as earlier answers said" if known else "too many calls wait for their turn"
+        raise RateLimited(reason, attempts=0, reset_at=self.reset_at())
 
     def hold(self) -> float:
         """Return the seconds until the next call may be made as far as the window is concerned."""
@@ -214,8 +220,12 @@ class Pacer:
             elif (wait := self.hold()) > 0:
                 # All who wait for one reset must not come back as one.
                 await self._sleep(wait + self._random.random() * min(_LONGEST_JITTER, wait / 20))
+            elif (wait := self._turn_at - _now()) > 0:
+                await asyncio.sleep(wait)
             else:
                 calls = self._credits = self._lease()
+                if self.window.most is not None:
+                    self._turn_at = max(self._turn_at, _now() - _LATE) + calls / self.window.most
                 self._wanted = False
                 self._hand_out()
                 if self._credits:

@@ -226,6 +226,7 @@ POSITIVE = [
     (RetryConfig, "base"),
     (RetryConfig, "cap"),
     (PacingConfig, "share"),
+    (PacingConfig, "limit_rate"),
     (PacingConfig, "horizon"),
     (DeliveryConfig, "delivery_timeout"),
 ]
@@ -244,7 +245,7 @@ COUNTS = [
 @pytest.mark.parametrize(("kind", "name"), [*POSITIVE, *NOT_NEGATIVE, *COUNTS])
 @pytest.mark.parametrize("value", WRONG, ids=repr)
 def test_a_number_must_make_sense(kind: Any, name: str, value: Any) -> None:
-    if (name, value) == ("delivery_timeout", None):
+    if value is None and name in {"delivery_timeout", "limit_rate"}:
         return
     with pytest.raises(ConfigError, match=rf"^{name} must be "):
         kind(**{name: value})

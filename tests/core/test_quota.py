@@ -409,6 +409,17 @@ def test_what_is_left_is_spread_over_what_is_left_of_the_window() -> None:
     assert window.pace(19.9999) == 100 / 0.01  # never a division by nearly nothing
 
 
+def test_a_limit_of_ones_own_bounds_the_pace_whatever_replies_say() -> None:
+    window = QuotaWindow(600, MINUTE, most=2.0)
+
+    assert window.pace(0.0) == 2.0
+    window.observe(seen(10**6, 30.0), 0.0)
+    assert window.pace(0.0) == 2.0
+    window.observe(seen(15, 30.0), 0.0)
+    assert window.pace(0.0) == 0.5
+    assert QuotaWindow(100, HOUR, most=2.0).pace(0.0) == 2.0  # beyond the horizon, too
+
+
 def test_a_window_beyond_the_horizon_is_not_spread() -> None:
     window = QuotaWindow(100, HOUR)
 

@@ -158,3 +158,84 @@ def test_a_cancelled_wait_passes_its_leave_on() -> None:
             assert far_end.calls[-1].at < 10
 
     virtually(scenario())
+
+
+def most_within(times: list[float], seconds: float) -> int:
+    """Return how many calls there were at the most in any span of so many seconds."""
+    return max(sum(begin <= at < begin + seconds for at in times) for begin in times)
+
+
+@pytest.mark.parametrize(("calls", "seconds"), [(6, 60.0), (30, 1.0), (600, 1.0), (1, 600.0)])
+def test_a_limit_of_ones_own_is_kept_by_producers(calls: int, seconds: float) -> None:
+    async def scenario() -> None:
+        far_end = FarEnd()
+        pacing = PacingConfig(limit_rate=calls / seconds)
+        async with client_of(far_end, pacing=pacing) as client, client.producer() as producer:
+            for number in range(3 * calls):
+                await producer.track(f"u{number}", "e")
+            await producer.flush()
+        times = [call.at for call in far_end.calls]
+        # Early: a lease of ten milliseconds' calls, and what a late timer may make up for.
+        assert most_within(times, seconds) <= calls + 1 + 0.03 * calls / seconds
+        assert times[-1] <= 3 * seconds
+        assert client.quota("events").pace == calls / seconds
+
+    virtually(scenario())
+
+
+def test_a_limit_of_ones_own_is_kept_by_direct_calls_of_each_family_by_itself() -> None:
+    async def scenario() -> None:
+        far_end = FarEnd()
+        async with client_of(far_end, pacing=PacingConfig(limit_rate=0.5)) as client:
+            begin = asyncio.get_running_loop().time()
+            await asyncio.gather(*(client.send_events(f"u{number}", ["e"]) for number in range(5)))
+            assert asyncio.get_running_loop().time() - begin == pytest.approx(8, abs=0.2)
+            await client.upsert_identity("u")
+            assert asyncio.get_running_loop().time() - begin == pytest.approx(8, abs=0.3)
+
+    virtually(scenario())
+
+
+def test_a_direct_call_waits_for_its_turn_no_longer_than_a_call_may_take() -> None:
+    async def scenario() -> None:
+        async with client_of(FarEnd(), pacing=PacingConfig(limit_rate=1 / 60)) as client:
+            await client.send_events("u", ["e"])
+            with pytest.raises(RateLimited, match="wait for their turn"):
+                await client.send_events("u", ["e"])
+            assert asyncio.get_running_loop().time() == pytest.approx(30, abs=0.2)
+
+    virtually(scenario())
+
+
+@pytest.mark.parametrize("answer", ["more than the limit", "throttled", "used up"])
+def test_no_answer_raises_a_limit_of_ones_own(answer: str) -> None:
+    """A hold that ends takes nothing off the time that the user's own limit asks for."""
+
+    def reply(call: Call) -> Any:
+        reset = str(int((time.time() + 1) * 1000))
+        if answer == "throttled" and len(far_end.calls) % 2:
+            return failed(40401, 429, "TOO_MANY_REQUEST", **{"retry-after": "1"})
+        left = "0" if answer == "used up" else "1000000"
+        return ok(**{"x-ratelimit-limit": "1s", "x-ratelimit-remaining": left, "x-ratelimit-reset": reset})
+
+    async def scenario() -> None:
+        async with client_of(far_end, pacing=PacingConfig(limit_rate=0.1)) as client, client.producer() as producer:
+            for number in range(6):
+                await producer.track(f"u{number}", "e")
+            await producer.flush()
+        assert most_within([call.at for call in far_end.calls], 9.9) == 1
+
+    far_end = FarEnd(reply)
+    virtually(scenario())
+
+
+def test_a_smaller_quota_counts_beside_a_limit_of_ones_own() -> None:
+    async def scenario() -> None:
+        far_end = FarEnd(Windows(10))
+        async with client_of(far_end, pacing=PacingConfig(limit_rate=100.0)) as client, client.producer() as producer:
+            for number in range(25):
+                await producer.track(f"u{number}", "e")
+            await producer.flush()
+        assert far_end.calls[-1].at > 60
+
+    virtually(scenario())
