@@ -14,6 +14,7 @@ from dfinery_async.cli.demo import demo
 from dfinery_async.cli.emulate import emulate
 from dfinery_async.cli.exits import CliError, Exit, exit_of
 from dfinery_async.cli.output import warn
+from dfinery_async.cli.plan import HELP as PLAN_HELP, plan
 from dfinery_async.errors import DfineryError
 from dfinery_async.version import __version__
 
@@ -28,6 +29,7 @@ from the environment or from files, never as arguments, where others could read 
 app: App = App(name="dfinery", version=f"dfinery-async {__version__}", help=_HELP, help_format="plaintext")
 app.command(demo)
 app.command(load_command.app)
+app.command(plan, help=PLAN_HELP)
 app.command(export_command.app)
 app.command(emulate)
 

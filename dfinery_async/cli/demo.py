@@ -98,8 +98,8 @@ def _progress(view: ProgressView, total: int) -> Any:
     def show(stats: Stats) -> None:
         view.show(
             stats.delivered / total,
-            stats.delivered,
-            f"delivered {stats.delivered:,}  {{rate}}  requests {stats.requests:,}",
+            {"delivered": stats.delivered, "requests": stats.requests},
+            f"delivered {stats.delivered:,}  {{delivered}}\nrequests {stats.requests:,}  {{requests}}",
         )
 
     return show
@@ -119,7 +119,7 @@ async def _export(client: DfineryClient, tour: _Tour, view: ProgressView) -> Non
             purchase = expected.pop(row["df_event_log_id"].rpartition(":")[2], None)
             tour.agreed += purchase is not None and _agrees(purchase, row, customers)
             if tour.exported % 500 == 0:
-                view.show(tour.exported / len(days), tour.exported, f"rows {tour.exported:,}  {{rate}}")
+                view.show(tour.exported / len(days), {"rows": tour.exported}, f"rows {tour.exported:,}  {{rows}}")
     tour.seconds = time.monotonic() - begin
 
 

@@ -13,19 +13,14 @@ from cyclopts import Parameter
 from dfinery_async.cli.exits import CliError, Exit
 from dfinery_async.cli.interrupts import Interrupts, run
 from dfinery_async.cli.output import print_json, say
+from dfinery_async.cli.rates import Quotas, read_quotas
 from dfinery_async.cli.settings import JsonFlag, read_token
-from dfinery_async.emulator import Emulator, Fault, parse_quota
+from dfinery_async.emulator import Emulator, Fault
 
 __all__ = ["emulate", "started"]
 
 _HIGHEST_PORT = 65_535
 
-_Quota = Annotated[
-    list[str] | None,
-    Parameter(
-        negative="", consume_multiple=False, help="Quota of a family of calls, as in events=1000/1m; may be repeated."
-    ),
-]
 _Faults = Annotated[
     list[str] | None,
     Parameter(
@@ -39,7 +34,7 @@ _Faults = Annotated[
 def emulate(
     *,
     port: Annotated[int, Parameter(help="Port on the loopback interface; 0 takes a free one.")] = 0,
-    quota: _Quota = None,
+    quota: Quotas = None,
     fault: _Faults = None,
     service_id: Annotated[str, Parameter(help="The only service there is.")] = "devsvc",
     import_token_file: Annotated[
@@ -60,9 +55,7 @@ def emulate(
         raise CliError(f"--port: no port has the number {port}; 0 takes a free one")
     token = None if import_token_file is None else read_token(import_token_file)
     try:
-        emulator = Emulator(
-            port=port, quota=dict(parse_quota(text) for text in quota or ()), service_id=service_id, import_token=token
-        )
+        emulator = Emulator(port=port, quota=read_quotas(quota), service_id=service_id, import_token=token)
         for text in fault or ():
             emulator.inject(Fault.parse(text))
     except ValueError as error:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from dfinery_async.cli.exits import CliError, Exit, exit_of
 from dfinery_async.cli.interrupts import Interrupts
 from dfinery_async.cli.output import warn
 from dfinery_async.cli.progress import STATES, ProgressView
-from dfinery_async.cli.records import BadLine, Kind, Record
+from dfinery_async.cli.reading import Reading
+from dfinery_async.cli.records import Kind, Record
 from dfinery_async.cli.rejects import RejectsFile
-from dfinery_async.cli.source import Source
+from dfinery_async.cli.texts import until
 
 if TYPE_CHECKING:
     from dfinery_async.client import DfineryClient
@@ -24,7 +24,6 @@ __all__ = ["Load", "LoadResult"]
 _LOOK: Final = 0.1  # seconds between two looks at the producer
 _LAST_WORDS: Final = 1.0  # seconds for requests in the air when a load gives up
 _LINGER: Final = 0.05  # a file has the next event of the same user soon, and fuller requests save quota
-_SHOWN: Final = 10  # bad lines that are named on standard error
 _ENDS: Final = {"unauthorized", "misconfigured", "failed"}
 
 
@@ -61,8 +60,8 @@ class Load:
     Args:
         client: where to send to.
         kind: what the files hold.
-        sources: the files.
-        rejects: where bad lines and refused units go.
+        reading: the files.
+        rejects: where refused units go.
         view: where progress is shown.
         give_up_after: seconds without any answer until the API counts as unreachable.
     """
@@ -71,7 +70,7 @@ class Load:
         self,
         client: DfineryClient,
         kind: Kind,
-        sources: Sequence[Source],
+        reading: Reading,
         *,
         rejects: RejectsFile | None,
         view: ProgressView,
@@ -79,12 +78,11 @@ class Load:
     ) -> None:
         self._client = client
         self._kind: Kind = kind
-        self._sources = sources
+        self._reading = reading
         self._rejects = rejects
         self._view = view
         self._give_up_after = give_up_after
         self._interrupts = Interrupts()
-        self._unreadable = 0
         self._refusals: dict[str, int] = {}
         self._failure: CliError | None = None
 
@@ -107,13 +105,9 @@ class Load:
         return self._result(report, ended)
 
     async def _read(self, producer: Producer) -> None:
-        for source in self._sources:
-            async for block in source.blocks():
-                for result in block:
-                    if isinstance(result, BadLine):
-                        self._bad_line(source, result)
-                    else:
-                        await _hand_over(producer, result)
+        async for block in self._reading.blocks():
+            for record in block:
+                await _hand_over(producer, record)
 
     async def _watch(self, producer: Producer, work: asyncio.Task[Any], *, interrupts: int) -> tuple[Exit, str] | None:
         """Wait for `work`, and show how it goes. Returns why it was ended early, if it was."""
@@ -150,24 +144,17 @@ class Load:
     def _result(self, report: Report, ended: tuple[Exit, str] | None) -> LoadResult:
         for text, count in self._refusals.items():
             warn(f"refused {count:,} times: {text}")
-        if self._unreadable > _SHOWN:
-            warn(f"{self._unreadable - _SHOWN:,} more bad lines")
+        self._reading.sum_up()
+        unreadable = self._reading.unreadable
         if ended is None and self._failure is not None:
             ended = self._failure.code, str(self._failure)
         if ended is not None:
             code, reason = ended
             if reason:
                 warn(reason)
-            return LoadResult(report, self._unreadable, code)
-        whole = report.delivered == report.accepted and not self._unreadable
-        return LoadResult(report, self._unreadable, Exit.OK if whole else Exit.INCOMPLETE)
-
-    def _bad_line(self, source: Source, bad: BadLine) -> None:
-        self._unreadable += 1
-        if self._unreadable <= _SHOWN:
-            warn(f"{source.name}:{bad.line}: {bad}")
-        if self._rejects is not None:
-            self._rejects.add_line(source.name, bad)
+            return LoadResult(report, unreadable, code)
+        whole = report.delivered == report.accepted and not unreadable
+        return LoadResult(report, unreadable, Exit.OK if whole else Exit.INCOMPLETE)
 
     def _refused(self, rejection: Rejection) -> None:
         text = str(rejection.error)
@@ -179,18 +166,22 @@ class Load:
                 self._failure = error
 
     def _show(self, stats: Stats) -> None:
-        read = sum(source.done for source in self._sources)
-        sizes = [source.size for source in self._sources]
+        read = self._reading.fraction
         settled = (stats.accepted - stats.pending) / stats.accepted if stats.accepted else 0.0
-        # What is read but not settled is not done; the unknown rest of the files is taken to be like what was read.
-        fraction = None if None in sizes else settled * min(1.0, read / max(1, sum(size or 0 for size in sizes)))
         self._view.show(
-            fraction,
-            stats.delivered,
-            f"delivered {stats.delivered:,}  {{rate}}  requests {stats.requests:,}  throttled {stats.throttled:,}  "
-            f"rejected {stats.rejected + self._unreadable:,}",
-            STATES.get(stats.state, ""),
+            # What is read but not settled is not done; the unknown rest of the files is taken to be like what was read.
+            None if read is None else settled * read,
+            {"delivered": stats.delivered, "requests": stats.requests},
+            f"delivered {stats.delivered:,}  {{delivered}}  rejected {stats.rejected + self._reading.unreadable:,}\n"
+            f"requests {stats.requests:,}  {{requests}}  throttled {stats.throttled:,}",
+            self._hindrance(stats),
         )
+
+    def _hindrance(self, stats: Stats) -> str:
+        """Say what hinders the load, and until when, as far as that is known."""
+        text = STATES.get(stats.state, "")
+        reset_at = self._client.quota(self._kind).reset_at if stats.state == "throttled" else None
+        return text if reset_at is None else f"{text} until {until(reset_at)}"
 
 
 async def _hand_over(producer: Producer, record: Record) -> None:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import PurePath
-from typing import Annotated, TypeAlias
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from dfinery_async.cli.exits import CliError, Exit
+from dfinery_async.cli.exits import Exit
 from dfinery_async.cli.interrupts import run
 from dfinery_async.cli.load import Load, LoadResult
 from dfinery_async.cli.output import print_json, show_progress
 from dfinery_async.cli.progress import ProgressView
+from dfinery_async.cli.rates import LimitRate, calls_per_second
+from dfinery_async.cli.reading import Files, FormatOption, Reading, opened
 from dfinery_async.cli.records import Kind
 from dfinery_async.cli.rejects import RejectsFile
 from dfinery_async.cli.settings import JsonFlag, Service, open_client
-from dfinery_async.cli.source import Format, Source
-from dfinery_async.cli.texts import plain
+from dfinery_async.config import PacingConfig
 
 __all__ = ["GIVE_UP_AFTER", "app", "print_load"]
 
@@ -52,6 +52,9 @@ its number: a second run of the same file makes no new events.
 Bad lines and refused events are named, counted, and kept in the file of
 --rejects, while good ones go on. A line of that file has an "error" beside it,
 which is passed over when the mended file is loaded.
+
+--limit-rate 600/1m makes no more than 600 calls a minute, evenly, for others
+who share the quota. How many calls a file needs: dfinery plan FILE
 
 Ctrl-C ends the reading and sends what was read; a second one stops at once.
 Exit codes: 0 all delivered; 1 something was rejected or left; 2 wrong use, or
@@ -86,9 +89,8 @@ class LoadOptions(Service):
     import_token_file: Annotated[
         str | None, Parameter(help="File that holds the import token; by default that of DFINERY_IMPORT_TOKEN.")
     ] = None
-    format: Annotated[
-        Format | None, Parameter(help="How lines are written. By default as the file's ending says; - is jsonl.")
-    ] = None
+    format: FormatOption = None
+    limit_rate: LimitRate = None
     rejects: Annotated[
         str | None,
         Parameter(help="JSON Lines file for what can't be delivered, in a form to be loaded again; it is replaced."),
@@ -96,62 +98,47 @@ class LoadOptions(Service):
     json: JsonFlag = False
 
 
-_Files: TypeAlias = Annotated[
-    str, Parameter(allow_leading_hyphen=True, help="Files to load, .jsonl or .csv; - is standard input.")
-]
 _DEFAULTS = LoadOptions()
 
 app: App = App(name="load", help="Load events, user properties or identities from files.")
 
 
 @app.command(help=_EVENTS_HELP)
-def events(*files: _Files, options: LoadOptions = _DEFAULTS) -> Exit:
+def events(*files: Files, options: LoadOptions = _DEFAULTS) -> Exit:
     """Load events."""
     return run(_load("events", files, options))
 
 
 @app.command(help=_IDENTITIES_HELP)
-def identities(*files: _Files, options: LoadOptions = _DEFAULTS) -> Exit:
+def identities(*files: Files, options: LoadOptions = _DEFAULTS) -> Exit:
     """Load identities."""
     return run(_load("identities", files, options))
 
 
 @app.command(help=_PROFILES_HELP)
-def profiles(*files: _Files, options: LoadOptions = _DEFAULTS) -> Exit:
+def profiles(*files: Files, options: LoadOptions = _DEFAULTS) -> Exit:
     """Load user properties."""
     return run(_load("profiles", files, options))
 
 
 async def _load(kind: Kind, files: Sequence[str], options: LoadOptions) -> Exit:
-    _check_names(files)
-    client = open_client(options, "import", options.import_token_file)
+    pacing = PacingConfig(limit_rate=calls_per_second(options.limit_rate))
     with ExitStack() as stack:
-        sources = [stack.enter_context(closing(Source(path, kind, options.format))) for path in files]
+        sources = stack.enter_context(opened(files, kind, options.format))
+        client = open_client(options, "import", options.import_token_file, pacing=pacing)
         rejects = None
         if options.rejects is not None:
             rejects = stack.enter_context(RejectsFile(options.rejects, [source.inode for source in sources]))
-        title = PurePath(sources[0].name).name if len(sources) == 1 else f"{len(sources)} files"
+        reading = Reading(sources, rejects)
         async with client:
-            with ProgressView(title, wanted=show_progress(as_json=options.json)) as view:
-                load = Load(client, kind, sources, rejects=rejects, view=view, give_up_after=GIVE_UP_AFTER)
+            with ProgressView(reading.title, wanted=show_progress(as_json=options.json)) as view:
+                load = Load(client, kind, reading, rejects=rejects, view=view, give_up_after=GIVE_UP_AFTER)
                 result = await load.run()
     if options.json:
         print_json(result.to_dict())
     else:
         print_load(result, kind)
     return result.exit
-
-
-def _check_names(files: Sequence[str]) -> None:
-    for name in files:
-        if name.startswith("-") and name != "-":  # the parser lets these through, because of the lone hyphen
-            raise CliError(
-                f"unknown option {plain(name.partition('=')[0])} (a file of this name is written ./{name[:1]}…)"
-            )
-    if not files:
-        raise CliError("no file is named; - is standard input")
-    if files.count("-") > 1:
-        raise CliError("standard input can be read only once")
 
 
 def print_load(result: LoadResult, unit: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -28,11 +28,11 @@ STATES = {
 }
 _TICK = 0.25
 _SMOOTH = 0.3
-"""Weight of the newest figure in the shown rate."""
+"""Weight of the newest figure in a shown rate."""
 
 
 class ProgressView:
-    """A bar and two lines below it; does nothing when it is not wanted.
+    """A bar and a few lines below it; does nothing when it is not wanted.
 
     Args:
         title: what is being done.
@@ -43,8 +43,8 @@ class ProgressView:
         self._title = title
         self._live = Live(console=error_console(), auto_refresh=False, transient=True) if wanted else None
         self._begin = self._last = time.monotonic()
-        self._count = 0
-        self._rate = 0.0
+        self._counts: Mapping[str, int] = {}
+        self._rates: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -57,23 +57,26 @@ class ProgressView:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, fraction: float | None, count: int, figures: str, state: str = "") -> None:
+    def show(self, fraction: float | None, counts: Mapping[str, int], figures: str, state: str = "") -> None:
         """Draw it anew.
 
         Args:
             fraction: how much is done, from 0 to 1; `None` when nobody knows.
-            count: what the rate is counted from.
-            figures: the line below the bar; `{rate}` stands for the rate.
-            state: the line below that.
+            counts: what rates are counted from, by name.
+            figures: the lines below the bar; `{name}` stands for the rate of a count, in so many a second.
+            state: the line below those.
         """
         if self._live is None:
             return
         now = time.monotonic()
         if now > self._last:
-            rate = (count - self._count) / (now - self._last)
-            self._rate = rate if not self._rate else self._rate + _SMOOTH * (rate - self._rate)
-            self._last, self._count = now, count
-        texts = [text for text in (figures.format(rate=f"{self._rate:,.0f}/s"), state) if text]
+            for name, count in counts.items():
+                rate = (count - self._counts.get(name, 0)) / (now - self._last)
+                known = self._rates.get(name, 0.0)
+                self._rates[name] = known + _SMOOTH * (rate - known) if known else rate
+            self._last, self._counts = now, counts
+        rates = {name: f"{self._rates.get(name, 0.0):,.0f}/s" for name in counts}
+        texts = [*figures.format(**rates).splitlines(), *([state] if state else [])]
         lines = (Text(text, no_wrap=True, overflow="ellipsis") for text in texts)
         self._live.update(Group(self._bar(fraction, now - self._begin), *lines), refresh=True)
 
@@ -98,7 +101,7 @@ async def ticking(view: ProgressView) -> AsyncGenerator[None]:
 
     async def tick() -> None:
         while True:
-            view.show(None, 0, "")
+            view.show(None, {}, "")
             await asyncio.sleep(_TICK)
 
     ticker = asyncio.create_task(tick())

@@ -13,9 +13,18 @@ from dfinery_async.cli.exits import CliError
 from dfinery_async.cli.output import warn
 from dfinery_async.cli.texts import plain
 from dfinery_async.client import DfineryClient
-from dfinery_async.config import DEFAULT_BASE_URL, environment
+from dfinery_async.config import DEFAULT_BASE_URL, PacingConfig, environment
 
-__all__ = ["JsonFlag", "Service", "TokenName", "open_client", "read_token"]
+__all__ = [
+    "JsonFlag",
+    "Service",
+    "TokenName",
+    "find_base_url",
+    "find_service_id",
+    "find_token",
+    "open_client",
+    "read_token",
+]
 
 TokenName: TypeAlias = Literal["import", "export"]
 
@@ -44,26 +53,52 @@ class Service:
     ] = None
 
 
-def open_client(service: Service, kind: TokenName, token_file: str | None) -> DfineryClient:
+def open_client(
+    service: Service, kind: TokenName, token_file: str | None, *, pacing: PacingConfig | None = None
+) -> DfineryClient:
     """Make a client that holds no other token than the one that the command needs.
 
     Raises:
         CliError: something is missing.
     """
-    found = environment()
-    service_id = service.service_id or found.get("service_id")
+    service_id = find_service_id(service)
+    text = find_token(kind, token_file)
+    base_url = find_base_url(service)
+    if kind == "import":
+        return DfineryClient(service_id, import_token=text, base_url=base_url, pacing=pacing)
+    return DfineryClient(service_id, export_token=text, base_url=base_url, pacing=pacing)
+
+
+def find_service_id(service: Service) -> str:
+    """Return the service's id.
+
+    Raises:
+        CliError: there is none.
+    """
+    service_id = service.service_id or environment().get("service_id")
     if not service_id:
         raise CliError("the service id is missing: set DFINERY_SERVICE_ID, or give --service-id")
-    text = found.get(f"{kind}_token") if token_file is None else read_token(token_file)
+    return service_id
+
+
+def find_base_url(service: Service) -> str:
+    """Return the API's address."""
+    return service.base_url or environment().get("base_url", DEFAULT_BASE_URL)
+
+
+def find_token(kind: TokenName, file: str | None) -> str:
+    """Return a token: that of a file, or that of the environment.
+
+    Raises:
+        CliError: there is none.
+    """
+    text = environment().get(f"{kind}_token") if file is None else read_token(file)
     if not text:
         raise CliError(
             f"the {kind} token is missing: set DFINERY_{kind.upper()}_TOKEN, or name a file that holds it with "
             f"--{kind}-token-file"
         )
-    base_url = service.base_url or found.get("base_url", DEFAULT_BASE_URL)
-    if kind == "import":
-        return DfineryClient(service_id, import_token=text, base_url=base_url)
-    return DfineryClient(service_id, export_token=text, base_url=base_url)
+    return text
 
 
 def read_token(path: str) -> str:

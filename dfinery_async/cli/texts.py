@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import math
 from collections.abc import Sequence
 
-__all__ = ["clock", "nearest", "plain", "size"]
+__all__ = ["clock", "nearest", "plain", "size", "until"]
 
 
 def plain(text: str) -> str:
@@ -25,6 +26,14 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def until(moment: dt.datetime, now: dt.datetime | None = None) -> str:
+    """Write a moment to come by the clock of this machine, with the time until then."""
+    now = now or dt.datetime.now(dt.UTC)
+    local = moment.astimezone()
+    form = "%H:%M:%S" if local.date() == now.astimezone().date() else "%Y-%m-%d %H:%M:%S"
+    return f"{local:{form}}, in {clock(max(0.0, (moment - now).total_seconds()))}"
 
 
 def size(count: float) -> str:

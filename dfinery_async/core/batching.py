@@ -12,41 +12,44 @@ __all__ = ["Filling", "cut_events"]
 
 
 class Filling:
-    """A request of one user that is being filled.
+    """The request of one user that is being filled, by its figures alone.
+
+    Args:
+        identity: the user's encoded identity.
 
     Attributes:
-        count: events in it so far.
+        requests: begun so far, this one included.
     """
 
-    def __init__(self, identity: bytes, caps: Caps) -> None:
-        self.count: int = 0
-        self._items: int = 0
-        self._size: int = codec.events_overhead(identity)
-        self._caps = caps
+    __slots__ = ("_count", "_empty", "_items", "_size", "requests")
 
-    def takes(self, items: int, size: int) -> bool:
-        """Add an event if it fits. The first one always does."""
-        caps = self._caps
-        items += self._items
-        size += self._size + 1
-        if self.count and (self.count == caps.events or items > caps.items or size > caps.bytes):
+    def __init__(self, identity: bytes) -> None:
+        self.requests: int = 0
+        self._empty = codec.events_overhead(identity)
+        self._count = self._items = self._size = 0
+
+    def add(self, size: int, items: int, caps: Caps) -> bool:
+        """Count one more in. Returns whether it begins a request, as the one before has no room for it."""
+        self._count += 1
+        self._items += items
+        self._size += size + 1
+        if self.requests and self._count <= caps.events and self._items <= caps.items and self._size <= caps.bytes:
             return False
-        self.count += 1
-        self._items, self._size = items, size
+        self.requests += 1
+        self._count, self._items, self._size = 1, items, self._empty + size + 1
         return True
 
 
 def cut_events(identity: bytes, events: Iterable[Event], caps: Caps | None = None) -> Iterator[list[bytes]]:
     """Give the encoded events of each request in turn: at most 100 events and 100 items (API guide, "Event")."""
     caps = caps or Caps()
-    group, filling = list[bytes](), Filling(identity, caps)
+    filling = Filling(identity)
+    group: list[bytes] = []
     for event in events:
         encoded = codec.encode_event(event)
-        items = len(event.items or ())
-        if not filling.takes(items, len(encoded)):
+        if filling.add(len(encoded), len(event.items or ()), caps) and group:
             yield group
-            group, filling = [], Filling(identity, caps)
-            filling.takes(items, len(encoded))
+            group = []
         group.append(encoded)
     if group:
         yield group

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
+from dfinery_async.config import DeliveryConfig
 from dfinery_async.core.work import Work
 
 __all__ = ["Books", "Fate"]
@@ -27,6 +28,12 @@ class Books:
         self._epoch = 0
         self._in_epoch = 0  # pending works of this epoch
         self._in_old: dict[int, int] = {}  # and of the earlier ones that have any
+
+    def has_room(self, work: Work, config: DeliveryConfig) -> bool:
+        """Whether a work may come in now. One always may when nothing is pending, however large it is."""
+        return self.pending == 0 or (
+            self.pending < config.max_pending_events and self.pending_bytes + work.size <= config.max_pending_bytes
+        )
 
     def accept(self, work: Work) -> None:
         """Enter a work that was taken over from its caller."""

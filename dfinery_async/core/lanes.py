@@ -251,11 +251,12 @@ class Lanes:
         if whole:
             return self._taken(lane, lane.remove(caps.events))
         family = waiting[0].family
-        filling = Filling(lane.key, caps)
+        filling, count = Filling(lane.key), 0
         for work in waiting:
-            if work.family != family or not filling.takes(work.items, work.size):
+            if work.family != family or (filling.add(work.size, work.items, caps) and count):
                 break
-        return self._taken(lane, lane.remove(filling.count))
+            count += 1
+        return self._taken(lane, lane.remove(count))
 
     def _taken(self, lane: _Lane, works: list[Work]) -> Batch:
         batch = Batch(lane.key, works)

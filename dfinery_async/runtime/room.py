@@ -24,15 +24,14 @@ class Room:
     """
 
     def __init__(self, config: DeliveryConfig, books: Books, enter: Callable[[bytes, Receipt], None]) -> None:
-        self._most = config.max_pending_events
-        self._most_bytes = config.max_pending_bytes
+        self._config = config
         self._books = books
         self._enter = enter
         self._waiting: deque[tuple[asyncio.Future[None], bytes, Receipt]] = deque()
 
     def has(self, receipt: Receipt) -> bool:
-        """Whether a work may come in now. One always may when nothing is pending, however large it is."""
-        return not self._waiting and self._fits(receipt)
+        """Whether a work may come in now."""
+        return not self._waiting and self._books.has_room(receipt, self._config)
 
     async def wait(self, key: bytes, receipt: Receipt) -> None:
         """Wait until a work was taken over. Cancelling the wait leaves it out."""
@@ -48,7 +47,7 @@ class Room:
         while self._waiting:
             waiter, key, receipt = self._waiting[0]
             if not waiter.done():
-                if not self._fits(receipt):
+                if not self._books.has_room(receipt, self._config):
                     return
                 receipt.accepted_at = asyncio.get_running_loop().time()
                 self._enter(key, receipt)
@@ -68,9 +67,3 @@ class Room:
             f"{self._books.pending} units and {self._books.pending_bytes} bytes are pending; "
             "raise max_pending_events or max_pending_bytes, or hand over more slowly"
         )
-
-    def _fits(self, receipt: Receipt) -> bool:
-        books = self._books
-        return (
-            books.pending < self._most and books.pending_bytes + receipt.size <= self._most_bytes
-        ) or books.pending == 0

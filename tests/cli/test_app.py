@@ -28,6 +28,7 @@ COMMANDS = [
     ["load", "events"],
     ["load", "identities"],
     ["load", "profiles"],
+    ["plan"],
     ["export"],
     ["export", "events"],
     ["export", "profiles"],

@@ -352,14 +352,13 @@ def test_two_interrupts_stop_at_once(emulator):
     assert (report["delivered"], report["dropped"]) == (0, 1)
 
 
-@pytest.mark.parametrize("columns", [40, 80, 140])
-def test_progress_on_a_terminal(emulator, tmp_path, columns):
+def drawn_on_a_terminal(columns: int, emulator: Emulator, *arguments: str) -> tuple[int, list[str]]:
+    """Run a command on a terminal of its own: its exit code, and every line that it drew, each as often as drawn."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    file = event_file(tmp_path / "a\x1b[31mred.jsonl", 50)
     env = {**emulator.environment, "TERM": "xterm-256color"}
     process = subprocess.Popen(
-        [*COMMAND, "load", "events", str(file)],
+        [*COMMAND, *arguments],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **env},
         stdin=theirs, stdout=subprocess.PIPE, stderr=theirs,
     )  # fmt: skip
@@ -369,10 +368,57 @@ def test_progress_on_a_terminal(emulator, tmp_path, columns):
         while piece := os.read(ours, 65536):
             drawn += piece
     os.close(ours)
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in re.split(r"[\r\n]", drawn.decode())]
+    assert "\x1b" not in "".join(lines)
+    return process.returncode, lines
 
-    text = drawn.decode()
-    assert process.returncode == 0
-    assert "\x1b[31mred" not in text
-    assert "delivered 50" in text
+
+@pytest.mark.parametrize("columns", [40, 80, 120, 140])
+def test_progress_on_a_terminal(emulator, tmp_path, columns):
+    file = event_file(tmp_path / "a\x1b[31mred.jsonl", 50)
+    code, drawn = drawn_on_a_terminal(columns, emulator, "load", "events", str(file))
+
+    text = "\n".join(drawn)
+    assert code == 0
+    assert "31mred" in text
+    assert re.search(r"delivered 50  [\d,]+/s  rejected 0", text)
+    assert re.search(r"requests \d+  [\d,]+/s  throttled 0", text)
     assert "100%" in text
-    assert max(len(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line)) for line in re.split(r"[\r\n]", text)) <= columns
+    assert max(map(len, drawn)) <= columns
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_progress_while_the_quota_is_waited_for(emulator, tmp_path, columns):
+    emulator.inject(Fault("throttle", seconds=0.5, times=1))
+    file = event_file(tmp_path / "e.jsonl", 50)
+    code, drawn = drawn_on_a_terminal(columns, emulator, "load", "events", str(file))
+
+    waiting = [line for line in drawn if "waiting" in line]
+    assert code == 0
+    assert waiting
+    assert all(
+        re.fullmatch(r"waiting: the quota is used up( until (\S+ )?\d\d:\d\d:\d\d, in 0:00:0\d)?", line.rstrip())
+        for line in waiting
+    )
+    assert "until" in waiting[0]
+    assert max(map(len, drawn)) <= columns
+
+
+def test_a_limit_of_ones_own(dfinery, emulator, tmp_path):
+    (tmp_path / "e.jsonl").write_bytes(
+        b"".join(event_line(number, identity={"external_id": f"u{number}"}) for number in range(12))
+    )
+    code, output, _ = dfinery("load", "events", tmp_path / "e.jsonl", "--limit-rate", "600/1m", "--json")
+
+    assert (code, books(output)["delivered"]) == (0, 12)
+    times = [request.at for request in emulator.requests]
+    assert times[-1] - times[0] >= 1.0  # eleven tenths of a second, and a tenth may come early
+
+
+@pytest.mark.parametrize("rate", ["600", "0/1m", "600/1x", "-1/1m", "1.5/1s", "600/0m", ""])
+def test_a_limit_that_can_not_be_read(dfinery, emulator, tmp_path, rate):
+    code, output, errors = dfinery("load", "events", event_file(tmp_path / "e.jsonl", 1), f"--limit-rate={rate}")
+
+    assert (code, output) == (2, "")
+    assert "--limit-rate: " in errors
+    assert emulator.requests == []

@@ -130,7 +130,7 @@ def _cancelled_ahead(put: Any) -> None:
 
 @mutant("a waiter overtakes those who came before", caught_by={"order"}, within=150)
 def _overtaken(put: Any) -> None:
-    put(room.Room, "has", lambda self, receipt: self._fits(receipt))
+    put(room.Room, "has", lambda self, receipt: self._books.has_room(receipt, self._config))
 
 
 @mutant("a rejected unit counted twice", caught_by={"books"}, within=30)
