@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         UnexpectedResponse,
         ValidationFailure,
     )
-    from dfinery_async.models import Delivery, Event, Identity, Quota, Rejection, Report, Stats
+    from dfinery_async.models import Delivery, Event, Identity, Probe, Quota, Rejection, Report, Stats
     from dfinery_async.runtime.export import Export, ExportFile
     from dfinery_async.runtime.producer import Producer
     from dfinery_async.runtime.receipts import Receipt
@@ -68,6 +68,7 @@ __all__ = [
     "InvalidServiceId",
     "InvalidToken",
     "PacingConfig",
+    "Probe",
     "Producer",
     "QueryFailed",
     "QueueFull",
@@ -95,7 +96,7 @@ __all__ = [
 _MODULES = {
     "client": ("DfineryClient",),
     "config": ("ConnectionConfig", "PacingConfig", "RetryConfig", "TimeoutConfig", "Token"),
-    "models": ("Delivery", "Event", "Identity", "Quota", "Rejection", "Report", "Stats"),
+    "models": ("Delivery", "Event", "Identity", "Probe", "Quota", "Rejection", "Report", "Stats"),
     "runtime.export": ("Export", "ExportFile"),
     "runtime.producer": ("Producer",),
     "runtime.receipts": ("Receipt",),

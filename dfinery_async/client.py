@@ -38,7 +38,7 @@ from dfinery_async.core.endpoints import (
 )
 from dfinery_async.core.export_plan import MAX_DAYS_PER_CALL, event_export_bodies, profile_export_body
 from dfinery_async.errors import ClientClosed, ConfigError, DfineryError, InvalidInputError
-from dfinery_async.models import Event, Identity, Quota, Report
+from dfinery_async.models import Event, Identity, Probe, Quota, Report
 from dfinery_async.runtime import clock
 from dfinery_async.runtime.calls import Caller
 from dfinery_async.runtime.export import Export
@@ -46,6 +46,7 @@ from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import check_user_properties
 from dfinery_async.runtime.loading import Progress, Reporter, Source
 from dfinery_async.runtime.pacer import make_pacers
+from dfinery_async.runtime.probe import probe
 from dfinery_async.runtime.producer import Producer
 from dfinery_async.runtime.rejects import OnRejected
 from dfinery_async.runtime.tasks import TaskOwner
@@ -287,6 +288,15 @@ class DfineryClient:
             raise InvalidInputError(f"must be one of {', '.join(FAMILIES)}", field="api")
         return self._gateway.pacers[api].quota(api)
 
+    async def probe(self, kind: Literal["import", "export"] = "import") -> Probe:
+        """Look at the API by one call that it has to refuse, as it is empty; nothing is created or changed.
+
+        Args:
+            kind: `"import"` for a call without any event, `"export"` for one of the 100 export calls an hour.
+        """
+        self._check_call(EVENTS if kind == "import" else EXPORT_EVENTS)
+        return await probe(self._gateway, self._tasks, kind, self._retry.total)
+
     def set_tokens(self, *, import_token: TokenSource | None = None, export_token: TokenSource | None = None) -> None:
         """Use other tokens from the next request on; work that waits for a good token goes on.
 
@@ -350,13 +360,7 @@ class DfineryClient:
         self._producers.append(producer)
         return producer
 
-    async def load(
-        self,
-        source: Source,
-        *,
-        progress: Progress | None = None,
-        **options: Any,
-    ) -> Report:
+    async def load(self, source: Source, *, progress: Progress | None = None, **options: Any) -> Report:
         """Send all events of a source through a producer, pulled only as fast as they are sent.
 
         Args:
@@ -375,15 +379,8 @@ class DfineryClient:
 
     def _export(self, endpoint: Endpoint, bodies: Sequence[bytes], zone: dt.tzinfo | None) -> Export:
         self._check_call(endpoint)
-        return Export(
-            self._gateway,
-            endpoint,
-            bodies,
-            tasks=self._tasks,
-            retry=self._retry,
-            random=self._random.random,
-            zone=zone,
-        )
+        chance = self._random.random
+        return Export(self._gateway, endpoint, bodies, tasks=self._tasks, retry=self._retry, random=chance, zone=zone)
 
     def _check_call(self, endpoint: Endpoint) -> None:
         self._check_open()

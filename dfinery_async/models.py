@@ -17,7 +17,7 @@ from dfinery_async.values import check_items, check_properties, check_text, date
 if TYPE_CHECKING:
     import uuid
 
-__all__ = ["Delivery", "Event", "Identity", "Quota", "Rejection", "Report", "Stats"]
+__all__ = ["Delivery", "Event", "Identity", "Probe", "Quota", "Rejection", "Report", "Stats"]
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
@@ -286,3 +286,34 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
     def to_dict(self) -> dict[str, Any]:
         """Return the figures by name."""
         return msgspec.structs.asdict(self)
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look at the API found; `None` for steps that were not reached, or not looked at.
+
+    Attributes:
+        addresses: of the API's name.
+        resolve_seconds: until they were known.
+        connect_seconds: until a connection stood.
+        tls_seconds: until one stood with TLS.
+        tls: version that was agreed on.
+        certificate: the names that it is for.
+        expires_at: when it expires.
+        trouble: what stood in the way of a connection.
+        answer_seconds: until the API answered.
+        skew: seconds by which our clock is certainly ahead of the API's; negative where it is behind, 0 where the two
+            may agree.
+        error: what the API answered, or why it did not; `None` when it took the request.
+    """
+
+    addresses: int | None = None
+    resolve_seconds: float | None = None
+    connect_seconds: float | None = None
+    tls_seconds: float | None = None
+    tls: str | None = None
+    certificate: str | None = None
+    expires_at: dt.datetime | None = None
+    trouble: str | None = None
+    answer_seconds: float | None = None
+    skew: float | None = None
+    error: DfineryError | None = None

@@ -60,6 +60,7 @@ CALLS = {
     ],
     "export_profiles": ["audience", "properties", "exclude_properties", "identities"],
     "quota": ["api"],
+    "probe": ["kind"],
     "producer": ["linger", "max_in_flight", "on_rejected"],
     "load": ["source"],
     "aclose": [],

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError
 
 from dfinery_async.cli import export_command, load_command
 from dfinery_async.cli.demo import demo
+from dfinery_async.cli.doctor import HELP as DOCTOR_HELP, doctor
 from dfinery_async.cli.emulate import emulate
 from dfinery_async.cli.exits import CliError, Exit, exit_of
 from dfinery_async.cli.output import warn
@@ -32,6 +33,7 @@ app.command(load_command.app)
 app.command(plan, help=PLAN_HELP)
 app.command(export_command.app)
 app.command(emulate)
+app.command(doctor, help=DOCTOR_HELP)
 
 _VALUE = re.compile(r"(--[\w-]+)=\S*")
 

@@ -15,10 +15,12 @@ from dfinery_async.config import Family, Origin, Token, TokenSource
 from dfinery_async.core.endpoints import Endpoint
 from dfinery_async.core.outcome import DELIVERED, Outcome, Verdict, classify
 from dfinery_async.core.quota import read_retry_after
+from dfinery_async.core.reply import Headers
 from dfinery_async.errors import ConfigError, ConnectionFailed, RateLimited
 from dfinery_async.runtime import clock
 from dfinery_async.runtime.pacer import Pacer
 from dfinery_async.runtime.transport import StaleConnection, StreamedReply, Target, Transport
+from dfinery_async.runtime.wire.route import Route
 from dfinery_async.version import __version__
 
 __all__ = ["Gateway"]
@@ -70,8 +72,18 @@ class Gateway:
         """Raise ConfigError when the token for this call is not set."""
         self._token(endpoint)
 
-    async def send(self, endpoint: Endpoint, body: bytes) -> Outcome:
-        """Make one attempt of an import call. Leave must have been taken from the family's pacer."""
+    async def look(self) -> Route | None:
+        """Try the way to the API without sending anything; `None` where our wire has no part in it."""
+        return await self._transport.look(self.origin)
+
+    async def send(self, endpoint: Endpoint, body: bytes, heard: list[Headers] | None = None) -> Outcome:
+        """Make one attempt of an import call. Leave must have been taken from the family's pacer.
+
+        Args:
+            endpoint: the call.
+            body: what it carries.
+            heard: takes the headers of the reply, where somebody wants them.
+        """
         pacer = self.pacers[endpoint.family]
         try:
             reply = await self._transport.post(self._target(endpoint), body)
@@ -81,6 +93,8 @@ class Gateway:
         except BaseException:
             pacer.unanswered()
             raise
+        if heard is not None:
+            heard.append(reply.headers)
         if reply.status == 200 and reply.body == self._usual:
             pacer.observe(reply.raw_headers, throttled=False)
             return DELIVERED

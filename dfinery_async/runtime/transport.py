@@ -20,13 +20,14 @@ import httpcore
 import httpx
 from httpx import AsyncBaseTransport
 
-from dfinery_async.config import ConnectionConfig, TimeoutConfig
+from dfinery_async.config import ConnectionConfig, Origin, TimeoutConfig
 from dfinery_async.core.reply import Headers, RawHeaders
 from dfinery_async.errors import ConfigError, ConnectionFailed
 from dfinery_async.runtime.shards import Shards
 from dfinery_async.runtime.wire.connection import Address, Disconnected
 from dfinery_async.runtime.wire.deadlines import Deadlines
 from dfinery_async.runtime.wire.patched import is_patched
+from dfinery_async.runtime.wire.route import Route, look
 from dfinery_async.runtime.wire.transport import FastTransport
 
 __all__ = ["AsyncBaseTransport", "Reply", "StaleConnection", "StreamedReply", "Target", "Transport"]
@@ -211,6 +212,13 @@ class Transport:
             request = self._request(target, body, _POOL_TIMEOUT)
             async with self._httpx().place() as shard, self._streamed(shard.pool, request) as reply:
                 yield reply
+
+    async def look(self, origin: Origin) -> Route | None:
+        """Try the way to the API without sending anything; `None` where requests go another way than our wire's."""
+        if self._fast is None or is_patched():
+            return None
+        address = (origin.host, origin.port or _PORTS[origin.scheme], origin.scheme == "https")
+        return await look(address, self._context, self._timeouts.connect)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -29,6 +29,7 @@ COMMANDS = [
     ["load", "identities"],
     ["load", "profiles"],
     ["plan"],
+    ["doctor"],
     ["export"],
     ["export", "events"],
     ["export", "profiles"],

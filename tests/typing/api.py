@@ -37,6 +37,7 @@ from dfinery_async import (
     InvalidServiceId,
     InvalidToken,
     PacingConfig,
+    Probe,
     Producer,
     QueryFailed,
     QueueFull,
@@ -89,6 +90,7 @@ async def direct_calls() -> None:
         await client.delete_identity("u1")
         await client.update_profile("u1", {"df_gender": "Female", "age": 30})
         quota = client.quota("events")
+        assert_type(await client.probe("export"), Probe)
         assert_type(quota, Quota)
         assert_type(quota.reset_at, dt.datetime | None)
         assert_type(quota.remaining, int | None)
