@@ -31,14 +31,14 @@ __all__ = ["HELP", "doctor"]
 
 HELP: Final = """Check settings, tokens, clock, reachability and quota. Changes nothing.
 
-  dfinery doctor
-  dfinery doctor --exports --json
-
 The API has no call for this. So one without any user or event is made, which
 it has to refuse, and, where it does not say why, the same with a made-up
 token: only where the two are answered differently is it proven that yours is
 accepted. Each counts as a call of the events family. --exports does the same
 with an export that asks for nothing; it may cost two of 100 calls an hour.
+
+  dfinery doctor
+  dfinery doctor --exports --json
 
 --json prints: checks (name, result, detail and remedy of each), quota (by
 family, null where nothing is known), seconds (of the steps), skew (of this

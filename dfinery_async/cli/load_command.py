@@ -53,8 +53,9 @@ Bad lines and refused events are named, counted, and kept in the file of
 --rejects, while good ones go on. A line of that file has an "error" beside it,
 which is passed over when the mended file is loaded.
 
---limit-rate 600/1m makes no more than 600 calls a minute, evenly, for others
-who share the quota. How many calls a file needs: dfinery plan FILE
+--limit-rate 600/1m makes no more than 600 calls a minute, evenly spread, so
+that others who share the quota have theirs. How many calls a file needs, and
+how long they take, says: dfinery plan FILE
 
 Ctrl-C ends the reading and sends what was read; a second one stops at once.
 Exit codes: 0 all delivered; 1 something was rejected or left; 2 wrong use, or

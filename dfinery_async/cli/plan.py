@@ -28,12 +28,12 @@ __all__ = ["HELP", "plan"]
 
 HELP: Final = """Say how many calls files need, and how long these take. Sends nothing.
 
+Files are read as dfinery load reads them, in the same forms, bad lines named
+and counted in the same way. No settings are needed.
+
   dfinery plan events.jsonl
   dfinery plan events.jsonl --quota events=600000/1m --limit-rate 300000/1m
   dfinery plan profiles.csv --kind profiles
-
-Files are read as dfinery load reads them, in the same forms, bad lines named
-and counted in the same way. No settings are needed.
 
 requests  as the producer packs them while the quota keeps it full: up to 100
           events and 100 items of one user in each. At least so many would
