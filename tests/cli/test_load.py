@@ -397,7 +397,7 @@ def test_progress_while_the_quota_is_waited_for(emulator, tmp_path, columns):
     assert code == 0
     assert waiting
     assert all(
-        re.fullmatch(r"waiting: the quota is used up( until (\S+ )?\d\d:\d\d:\d\d, in 0:00:0\d)?", line.rstrip())
+        re.fullmatch(r"waiting: the quota is used up( until (\S+ )?\d\d:\d\d:\d\d, in 0:0\d:\d\d)?", line.rstrip())
         for line in waiting
     )
     assert "until" in waiting[0]
