@@ -11,7 +11,7 @@ from dfinery_async.core import quota
 from dfinery_async.core.books import Books
 from dfinery_async.core.outcome import Outcome, Verdict
 from dfinery_async.errors import ConnectionFailed
-from dfinery_async.runtime import clock, dispatcher, pacer, producer, receipts, room, transport
+from dfinery_async.runtime import clock, dispatcher, gateway, pacer, producer, receipts, room, transport
 
 __all__: list[str] = []
 
@@ -37,13 +37,13 @@ def _three_tries(put: Any) -> None:
 
 @mutant("sent once more after a success", caught_by={"duplicate"}, within=3)
 def _once_more(put: Any) -> None:
-    attempt = _Dispatcher._attempt
+    send = gateway.Gateway.send
 
-    async def twice(self: Any, batch: Any) -> Outcome:
-        came = await attempt(self, batch)
-        return await attempt(self, batch) if came.verdict is Verdict.DELIVERED else came
+    async def twice(self: Any, endpoint: Any, body: bytes) -> Outcome:
+        came = await send(self, endpoint, body)
+        return await send(self, endpoint, body) if came.verdict is Verdict.DELIVERED else came
 
-    put(_Dispatcher, "_attempt", twice)
+    put(gateway.Gateway, "send", twice)
 
 
 @mutant("an answer without meaning stops the engine", caught_by={"crash"}, within=40)
