@@ -325,7 +325,8 @@ class DfineryClient:
 
         Args:
             linger: seconds that the first event of a request waits for more. With 0 a request leaves at once while
-                there is room, and gets fuller by itself when there is none.
+                there is room, and gets fuller by itself when there is none, or for up to 2 s while callers hand over
+                64 and more in every turn of the loop.
             max_in_flight: requests in the air at the most; by default, and at most, as many as connections.
             max_pending_events: units that may wait or be in the air.
             max_pending_bytes: their encoded size at the most.
