@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # Bounds the wait for calls that are still being answered when the server stops; their connections are gone by then.
 _STOP_SECONDS = 2.0
 
+# Turns of the loop in which a connection that was accepted a moment ago comes to its protocol: it is closed, too.
+_TURNS_TO_BEGIN = 5
+
 
 class _OpenProtocol(HttpToolsProtocol):
     """Hands each call its transport in `scope["state"]`."""
@@ -58,6 +61,8 @@ async def serve(
     ready()
     await stop.wait()
     server.close()
+    for _ in range(_TURNS_TO_BEGIN):
+        await asyncio.sleep(0)
     for connection in list(state.connections):
         connection.transport.abort()
     if state.tasks:

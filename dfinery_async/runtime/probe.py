@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import aclosing
 from typing import Literal
 
 import msgspec
 
 from dfinery_async.core.endpoints import EVENTS, EXPORT_EVENTS
-from dfinery_async.core.outcome import Outcome, Verdict, classify_export
+from dfinery_async.core.outcome import DELIVERED, Outcome, Verdict, classify_export
 from dfinery_async.core.quota import server_time
 from dfinery_async.core.reply import Headers
-from dfinery_async.errors import ConnectionFailed, DfineryError
+from dfinery_async.errors import ConnectionFailed, DfineryError, UnexpectedResponse
 from dfinery_async.models import Probe
 from dfinery_async.runtime import clock
 from dfinery_async.runtime.gateway import Gateway
@@ -74,12 +75,16 @@ async def _ask_export(gateway: Gateway, heard: list[Headers], _patience: float) 
     body = b""
     async with gateway.open(EXPORT_EVENTS, _NO_EXPORT) as reply:
         heard.append(reply.headers)
-        async for piece in reply.chunks():
-            body += piece
-            if not body.startswith(b"{") or len(body) > _LONGEST_FAILURE:
-                break
-    if reply.status == 200 and not body.startswith(b"{"):
-        return Outcome(Verdict.DELIVERED)  # an export of something: it is not read
+        async with aclosing(reply.chunks()) as pieces:
+            async for piece in pieces:
+                body += piece
+                if not body.startswith(b"{") or len(body) > _LONGEST_FAILURE:
+                    break
+    if reply.status == 200 and body.lstrip().startswith(b"<"):
+        page = UnexpectedResponse("the answer is not the API's: a web page", status=200, retryable=True)
+        return Outcome(Verdict.RETRY, page)
+    if reply.status == 200 and body and not body.startswith(b"{"):
+        return DELIVERED  # an export of something: it is not read
     outcome = classify_export(reply.status, body)
     if outcome.verdict is Verdict.THROTTLED:
         gateway.note_throttled("exports", outcome.error)

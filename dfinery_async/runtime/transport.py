@@ -114,7 +114,7 @@ class StreamedReply:
         self.complete: bool = "content-length" in names or "transfer-encoding" in names
         self._response = response
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes]:
         """Give the body's pieces as they arrive.
 
         Raises:

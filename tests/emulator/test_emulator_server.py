@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import socket
 import subprocess
 import sys
 import threading
@@ -51,6 +53,15 @@ async def test_stopping_does_not_wait_for_open_connections() -> None:
 
     assert took < 1
     assert emulator_threads() == []
+
+
+def test_connections_of_the_last_moment_are_closed() -> None:
+    """One that is still open when it is collected warns, and warnings are errors."""
+    for _ in range(40):
+        with Emulator() as emulator:
+            host, port = emulator.base_url.removeprefix("http://").split(":")
+            socket.create_connection((host, int(port))).close()
+    gc.collect()
 
 
 def test_it_works_without_a_loop_and_starts_again() -> None:

@@ -71,7 +71,7 @@ async def test_a_look_finds_the_way_and_changes_nothing() -> None:
         ({"service_id": "other"}, None, (InvalidServiceId, BadRequest)),
         ({}, Fault("throttle", seconds=900.0), (RateLimited, RateLimited)),
         ({}, Fault("status", status=503), (ServerError, ServerError)),
-        ({}, Fault("html"), (UnexpectedResponse, type(None))),
+        ({}, Fault("html"), (UnexpectedResponse, UnexpectedResponse)),
         ({}, Fault("reset"), (ConnectionFailed, ConnectionFailed)),
     ],
 )
