@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 # Bounds the wait for calls that are still being answered when the server stops; their connections are gone by then.
 _STOP_SECONDS = 2.0
 
-# Turns of the loop in which a connection that was accepted a moment ago comes to its protocol: it is closed, too.
+# Turns of the loop in which a connection that was accepted a moment ago comes to its protocol, so that it is closed,
+# too. asyncio leaves one open that comes to it after the server was closed.
 _TURNS_TO_BEGIN = 5
 
 
@@ -60,9 +62,11 @@ async def serve(
     )
     ready()
     await stop.wait()
-    server.close()
+    with suppress(NotImplementedError):  # Windows
+        loop.remove_reader(listener)
     for _ in range(_TURNS_TO_BEGIN):
         await asyncio.sleep(0)
+    server.close()
     for connection in list(state.connections):
         connection.transport.abort()
     if state.tasks:
