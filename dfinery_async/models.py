@@ -275,6 +275,7 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
         remaining: calls left in this window.
         reset_at: when the window ends, as an aware UTC datetime.
         pace: calls a second that the client allows itself.
+        wait: seconds for which it makes none, as the quota is used up; 0 while calls may go.
     """
 
     family: str
@@ -282,6 +283,7 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
     remaining: int | None = None
     reset_at: dt.datetime | None = None
     pace: float | None = None
+    wait: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figures by name."""

@@ -212,7 +212,9 @@ def _quota(checks: Checks, quotas: Mapping[Family, Quota], probe: Probe) -> None
     for family, quota in quotas.items():
         told = f"{family}: {quota.remaining:,} calls left" if quota.remaining is not None else f"{family}:"
         told += f" of a window of {quota.limit_period:,.0f} s"
-        told += "" if quota.reset_at is None else f", until {until(quota.reset_at)}"
+        told += (
+            "" if quota.reset_at is None else f", until {until(max(0.0, (quota.reset_at - _now()).total_seconds()))}"
+        )
         if quota.remaining == 0:
             checks.warn("quota", told, "calls wait until then; the vendor raises limits on request")
         else:

@@ -178,10 +178,10 @@ class Load:
         )
 
     def _hindrance(self, stats: Stats) -> str:
-        """Say what hinders the load, and until when, as far as that is known."""
+        """Say what hinders the load, and until when where it is the quota."""
         text = STATES.get(stats.state, "")
-        reset_at = self._client.quota(self._kind).reset_at if stats.state == "throttled" else None
-        return text if reset_at is None else f"{text} until {until(reset_at)}"
+        wait = self._client.quota(self._kind).wait if stats.state == "throttled" else 0.0
+        return f"{text} until {until(wait)}" if wait else text
 
 
 async def _hand_over(producer: Producer, record: Record) -> None:

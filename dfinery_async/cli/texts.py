@@ -28,12 +28,12 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def until(moment: dt.datetime, now: dt.datetime | None = None) -> str:
+def until(seconds: float, now: dt.datetime | None = None) -> str:
     """Write a moment to come by the clock of this machine, with the time until then."""
-    now = now or dt.datetime.now(dt.UTC)
-    local = moment.astimezone()
-    form = "%H:%M:%S" if local.date() == now.astimezone().date() else "%Y-%m-%d %H:%M:%S"
-    return f"{local:{form}}, in {clock(max(0.0, (moment - now).total_seconds()))}"
+    now = (now or dt.datetime.now(dt.UTC)).astimezone()
+    moment = (now + dt.timedelta(seconds=seconds)).astimezone()  # once more: summer time may begin or end meanwhile
+    form = "%H:%M:%S" if moment.date() == now.date() else "%Y-%m-%d %H:%M:%S"
+    return f"{moment:{form}}, in {clock(seconds)}"
 
 
 def size(count: float) -> str:

@@ -142,6 +142,7 @@ class Pacer:
             remaining=self.window.remaining,
             reset_at=self.reset_at(),
             pace=self.window.pace(_now()),
+            wait=self.hold(),
         )
 
     def observe(self, headers: Headers | RawHeaders, *, throttled: bool) -> None:

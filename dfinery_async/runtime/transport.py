@@ -72,8 +72,8 @@ class Target:
     __slots__ = ("address", "head", "headers", "url")
 
     def __init__(self, url: str, headers: Headers) -> None:
-        self.url = httpx.URL(url)
-        self.headers = headers
+        self.url: httpx.URL = httpx.URL(url)
+        self.headers: Headers = headers
         port = self.url.port or _PORTS[self.url.scheme]
         self.address: Address = (self.url.raw_host.decode("ascii"), port, self.url.scheme == "https")
         lines = [f"POST {self.url.raw_path.decode('ascii')} HTTP/1.1"]

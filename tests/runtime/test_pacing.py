@@ -130,6 +130,20 @@ def test_the_quota_shows_what_is_known() -> None:
     virtually(scenario())
 
 
+def test_the_quota_shows_how_long_calls_wait_and_not_how_long_the_window_lasts() -> None:
+    async def scenario() -> None:
+        async with client_of(FarEnd(lambda call: failed(40401, 429, **{"retry-after": "5"}))) as client:
+            assert client.quota("events").wait == 0
+            producer = client.producer()
+            await producer.track("u", "e")
+            await asyncio.sleep(1)
+            assert client.quota("events").wait == pytest.approx(4, abs=0.2)
+            assert client.quota("identities").wait == 0
+            await producer.aclose(timeout=0)
+
+    virtually(scenario())
+
+
 def test_a_share_of_the_quota_is_kept() -> None:
     async def scenario() -> None:
         windows = Windows(600)
