@@ -86,6 +86,7 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
         "idle_since",
     )
 
+    keep: bool
     _transport: asyncio.Transport  # from `connection_made` on
     _look: Callable[[float], Sequence[object]]  # the same
 
