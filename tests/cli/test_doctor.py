@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import certifi
 import pytest
@@ -217,10 +218,15 @@ class Answers(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Api(http.server.ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print nothing where a connection was reset: it is the command's standard error that is looked at."""
+
+
 @contextmanager
 def answering(context: ssl.SSLContext | None = None) -> Iterator[str]:
     """Run an API that refuses every body before it looks at a token."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    server = Api(("127.0.0.1", 0), Answers)
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever)
