@@ -71,8 +71,9 @@ def tests(session: nox.Session) -> None:
     session.install("-e", EXTRAS, *_group("test"))
     if not session.posargs and session.python == OLDEST:  # a part of the suite says nothing about the rest
         _measure_core(session)
-    # The simulation takes a third of the time; it is shown on the two ends of the range.
-    left_out = () if session.python in {OLDEST, PYTHONS[-1]} else ("--ignore=tests/simulation",)
+    # The simulation and the wire take half of the time; they are shown on the two ends of the range.
+    ends = {OLDEST, PYTHONS[-1]}
+    left_out = () if session.python in ends else ("--ignore=tests/simulation", "--ignore-glob=*/test_wire_*.py")
     session.run("python", "-m", "pytest", *(session.posargs or (*SIDE_BY_SIDE, *left_out)))
 
 
