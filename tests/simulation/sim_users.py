@@ -32,6 +32,7 @@ __all__ = ["Crowd", "Wall"]
 SLACK = 0.5  # seconds beyond a time-out after which flush and aclose must be back
 _MOMENT = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
 _SAMPLE_EVERY = 50
+_TURN = 0.001  # a unit counts from the beginning of the turn of the loop in which it came in
 
 
 class Wall:
@@ -219,7 +220,7 @@ class Crowd:
         except DeliveryError as error:
             timeout = self.part.options.get("delivery_timeout", float("inf"))
             age = self._loop.time() - ledger.called_at.get(number, float("-inf"))
-            if isinstance(error.__cause__, ConnectionFailed) and age < timeout:
+            if isinstance(error.__cause__, ConnectionFailed) and age < timeout - _TURN:
                 ledger.breaks("untrue", f"unit {number} was given up after {age:.3f} s")
         else:
             if number not in ledger.applied:
