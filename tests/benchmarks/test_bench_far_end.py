@@ -58,7 +58,7 @@ async def test_what_is_no_event_does_not_count():
     assert (counts.requests, counts.events) == (2, 0)
 
 
-@pytest.mark.parametrize(("body", "events"), [(gzip.compress(EVENT * 5), 5), (EVENT, 0)])
+@pytest.mark.parametrize(("body", "events"), [(gzip.compress(EVENT * 5), 5), (EVENT, 0)], ids=["gzip", "none"])
 async def test_a_body_with_gzip_is_opened_and_one_that_is_none_counts_for_nothing(body, events):
     counts, _, door = opened()
 
