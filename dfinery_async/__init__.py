@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dfinery_async.client import DfineryClient
     from dfinery_async.config import ConnectionConfig, PacingConfig, RetryConfig, TimeoutConfig, Token
+    from dfinery_async.core.taxonomy import Taxonomy
     from dfinery_async.errors import (
         ApiError,
         BadRequest,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from dfinery_async.runtime.export import Export, ExportFile
     from dfinery_async.runtime.producer import Producer
     from dfinery_async.runtime.receipts import Receipt
+    from dfinery_async.runtime.taxonomy import read_taxonomy
     from dfinery_async.runtime.wire.transport import FastTransport
     from dfinery_async.version import __version__
 
@@ -84,6 +86,7 @@ __all__ = [
     "SpoolFull",
     "SpoolLocked",
     "Stats",
+    "Taxonomy",
     "TimeoutConfig",
     "Token",
     "TooManyEvents",
@@ -91,15 +94,18 @@ __all__ = [
     "UnexpectedResponse",
     "ValidationFailure",
     "__version__",
+    "read_taxonomy",
 ]
 
 _MODULES = {
     "client": ("DfineryClient",),
     "config": ("ConnectionConfig", "PacingConfig", "RetryConfig", "TimeoutConfig", "Token"),
+    "core.taxonomy": ("Taxonomy",),
     "models": ("Delivery", "Event", "Identity", "Probe", "Quota", "Rejection", "Report", "Stats"),
     "runtime.export": ("Export", "ExportFile"),
     "runtime.producer": ("Producer",),
     "runtime.receipts": ("Receipt",),
+    "runtime.taxonomy": ("read_taxonomy",),
     "runtime.wire.transport": ("FastTransport",),
     "version": ("__version__",),
 }

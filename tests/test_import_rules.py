@@ -52,6 +52,7 @@ CORE_MAY_IMPORT = {
     "dataclasses",
     "datetime",
     "decimal",
+    "difflib",
     "email",
     "enum",
     "functools",

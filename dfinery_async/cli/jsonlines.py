@@ -18,7 +18,7 @@ from dfinery_async.cli.records import (
     identity_record,
     profile_record,
 )
-from dfinery_async.cli.texts import nearest
+from dfinery_async.core.nearest import nearest
 from dfinery_async.redact import safe_text
 
 __all__ = ["JsonLinesReader"]

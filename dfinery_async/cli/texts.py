@@ -1,24 +1,16 @@
-"""Small texts: what is safe to print, what a mistyped name may have meant, how figures are written."""
+"""Small texts: what is safe to print, how figures are written."""
 
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import math
-from collections.abc import Sequence
 
-__all__ = ["clock", "nearest", "plain", "size", "until"]
+__all__ = ["clock", "plain", "size", "until"]
 
 
 def plain(text: str) -> str:
     """Replace what could move a cursor or turn text around, in a foreign text such as a file's name."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """Return `; did you mean …?` for the known name that is most like `name`, or nothing."""
-    found = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"; did you mean {found[0]}?" if found else ""
 
 
 def clock(seconds: float) -> str:

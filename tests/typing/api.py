@@ -53,12 +53,14 @@ from dfinery_async import (
     SpoolFull,
     SpoolLocked,
     Stats,
+    Taxonomy,
     TimeoutConfig,
     Token,
     TooManyEvents,
     TooManyProfiles,
     UnexpectedResponse,
     ValidationFailure,
+    read_taxonomy,
 )
 from dfinery_async.emulator import Emulator
 
@@ -228,3 +230,11 @@ async def emulating() -> None:
     ):
         await client.send_events("u1", "df_login")
         assert_type(emulator.events, list[dict[str, Any]])
+
+
+def taxonomies() -> None:
+    """What is registered with a service."""
+    taxonomy = read_taxonomy()
+    assert_type(taxonomy, Taxonomy)
+    assert_type(read_taxonomy("taxonomy.yaml", standard=False), Taxonomy)
+    assert_type(taxonomy.events["df_purchase"].properties, tuple[str, ...])
