@@ -12,12 +12,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from dfinery_async.config import DeliveryConfig, RetryConfig
-from dfinery_async.core.books import Books, Fate
+from dfinery_async.core.books import Fate
 from dfinery_async.core.caps import Caps
 from dfinery_async.core.lanes import Lanes
 from dfinery_async.core.work import Batch, Work
 from dfinery_async.errors import ClientClosed, DeliveryError, DfineryError
 from dfinery_async.models import Delivery, Event, Identity, Report, Stats
+from dfinery_async.runtime.accounts import Accounts
 from dfinery_async.runtime.dispatcher import YIELD_EVERY, Dispatcher
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import event_receipt, identity_receipt, profile_receipt
@@ -51,9 +52,9 @@ class Producer:
         random: Random,
         on_rejected: OnRejected | None = None,
     ) -> None:
-        self._report: Report | None = None  # first, as `__del__` asks for it whatever happens below
+        self._accounts = Accounts()  # first, as `__del__` asks for them whatever happens below
+        self._books = self._accounts.books
         self._config = config
-        self._books = Books()
         self._room = Room(config, self._books, self._enter)
         self._lanes = Lanes(Caps(bytes=config.max_batch_bytes), linger=config.linger, timeout=config.delivery_timeout)
         self._dispatcher = Dispatcher(
@@ -68,13 +69,11 @@ class Producer:
         )
         self._tasks = tasks
         self._rejects = None if on_rejected is None else Rejects(on_rejected, tasks)
-        self._flushes: list[asyncio.Future[None]] = []
-        self._closing: asyncio.Task[Report] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._failure: DfineryError | None = None
         self._loop = asyncio.get_running_loop()
         self._time = self._loop.time
         self._pid = os.getpid()
-        self._opened_at = self._time()
         self._since_yield = 0
         self._warned_at = -_WARN_EVERY
 
@@ -90,7 +89,7 @@ class Producer:
             await self.aclose()
 
     def __del__(self) -> None:
-        if self._report is None and self._books.pending:
+        if self._accounts.closing is None and self._books.pending:
             warnings.warn(
                 f"a dfinery producer was never closed: {self._books.pending} units were not delivered",
                 ResourceWarning,
@@ -181,15 +180,8 @@ class Producer:
         """
         epoch = self._books.close_epoch()
         self._release()
-        try:
-            async with asyncio.timeout(timeout):
-                while self._report is None and self._books.open_up_to(epoch):
-                    waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                    self._flushes.append(waiter)
-                    await waiter
-        except TimeoutError:
-            pass
-        return self._report or self._make_report()
+        await self._accounts.even(epoch, timeout)
+        return self._accounts.closing or Report(**self._figures())
 
     async def aclose(self, timeout: float | None = 30.0) -> Report:
         """Take nothing more, deliver what is left, and end.
@@ -200,7 +192,7 @@ class Producer:
         Returns:
             The final books. Calling it again gives them again. A cancelled close ends at once, what is left dropped.
         """
-        if self._report is None:
+        if self._accounts.closing is None:
             self._refuse_waiting()
             if self._closing is None:
                 self._closing = self._tasks.start(self._close(timeout), "close")
@@ -209,7 +201,7 @@ class Producer:
             except asyncio.CancelledError:
                 self._finish()
                 raise
-        return self._report or self._make_report()
+        return self._accounts.closing or Report(**self._figures())
 
     def abandon(self) -> None:
         """End now, as a cancelled `aclose` does: what is left is dropped, with failed receipts."""
@@ -223,7 +215,7 @@ class Producer:
     @property
     def closed(self) -> bool:
         """Whether it has ended."""
-        return self._report is not None
+        return self._accounts.closing is not None
 
     def resume(self) -> None:
         """Try again at once what waits for a good token or service id."""
@@ -268,10 +260,7 @@ class Producer:
         self._finish(failure)
 
     def _settle(self, works: Sequence[Work], fate: Fate, outcome: Delivery | DfineryError) -> None:
-        ended = self._books.settle(works, fate)
-        Receipt.resolve(works, outcome)
-        if ended:
-            self._wake_flushes()
+        self._accounts.settle(works, fate, outcome)
         self._room.grant()
 
     def _offer(self, key: bytes, receipt: Receipt) -> Awaitable[None] | None:
@@ -281,7 +270,7 @@ class Producer:
             or self._dispatcher.health.refused is not None
             or asyncio.get_running_loop() is not self._loop
             or os.getpid() != self._pid
-            or self._report is not None
+            or self._accounts.closing is not None
         ):
             self._check_open()
         if self._room.has(receipt):
@@ -316,7 +305,7 @@ class Producer:
     def _check_open(self) -> None:
         if asyncio.get_running_loop() is not self._loop or os.getpid() != self._pid:
             raise ClientClosed("the producer belongs to another event loop or process; make one in each")
-        if self._report is not None or self._closing is not None:
+        if self._accounts.closing is not None or self._closing is not None:
             raise ClientClosed("the producer is closed") from self._failure
         health = self._dispatcher.health
         if health.refused is not None and (reason := health.hopeless(self._time())):
@@ -334,62 +323,39 @@ class Producer:
 
         self._room.refuse(refusal)
 
-    async def _close(self, timeout: float | None) -> Report:
+    async def _close(self, timeout: float | None) -> None:
         deadline = None if timeout is None else self._time() + timeout
         if timeout is None or timeout > 0:
             await self.flush(timeout)
-        report = self._finish()
+        self._finish()
         if self._rejects is not None:
             try:
                 async with asyncio.timeout_at(deadline):
                     await self._rejects.drained()
             except TimeoutError:
                 _log.warning("on_rejected took longer than the time to close")
-        return report
 
-    def _finish(self, failure: DfineryError | None = None) -> Report:
+    def _finish(self, failure: DfineryError | None = None) -> None:
         """End now: what is left is dropped, and whoever waits hears of it. Safe to call in any state, and again."""
-        if self._report is None:
+        if self._accounts.closing is None:
             self._failure = failure
             self._refuse_waiting()
             left = self._dispatcher.stop()
             self.dropped(left, failure or ClientClosed("the producer closed before this was delivered"))
-            self._report = self._make_report()
-            self._wake_flushes()
-        return self._report
-
-    def _wake_flushes(self) -> None:
-        flushes, self._flushes = self._flushes, []
-        for waiter in flushes:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def _make_report(self) -> Report:
-        return Report(**self._figures())
+            self._accounts.close(self._figures())
 
     def _figures(self) -> dict[str, Any]:
-        books = self._books
-        if self._report is not None or self._dispatcher.stopped:
+        if self._dispatcher.stopped:
             state = "closed" if self._failure is None else "failed"
         elif self._closing is not None:
             state = "closing"
         else:
             state = self._dispatcher.state()
         return {
-            "accepted": books.accepted,
-            "delivered": books.fates["delivered"],
-            "rejected": books.fates["rejected"],
-            "dropped": books.fates["dropped"],
-            "spooled": books.fates["spooled"],
-            "pending": books.pending,
-            "pending_bytes": books.pending_bytes,
+            **self._accounts.figures(),
             "in_flight": 0 if self._dispatcher.stopped else self._dispatcher.in_flight,
             "users": len(self._lanes),
-            "requests": books.requests,
-            "retries": books.retries,
-            "throttled": books.throttled,
             "silent_for": self._dispatcher.silent_for(),
-            "seconds": self._time() - self._opened_at,
             "state": state,
         }
 

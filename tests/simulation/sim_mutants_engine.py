@@ -11,7 +11,7 @@ from dfinery_async.core import quota
 from dfinery_async.core.books import Books
 from dfinery_async.core.outcome import Outcome, Verdict
 from dfinery_async.errors import ConnectionFailed
-from dfinery_async.runtime import clock, dispatcher, gateway, pacer, producer, receipts, room, transport
+from dfinery_async.runtime import accounts, clock, dispatcher, gateway, pacer, producer, receipts, room, transport
 
 __all__: list[str] = []
 
@@ -151,7 +151,7 @@ def _early_flush(put: Any) -> None:
 
 @mutant("nobody wakes a flush", caught_by={"waiter"}, within=12)
 def _sleeping_flush(put: Any) -> None:
-    put(_Producer, "_wake_flushes", lambda self: None)
+    put(accounts.Accounts, "_wake", lambda self: None)
 
 
 @mutant("aclose has no time-out", caught_by={"waiter"}, within=80)
