@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from dfinery_async.runtime.receipts import Receipt
     from dfinery_async.runtime.taxonomy import read_taxonomy
     from dfinery_async.runtime.wire.transport import FastTransport
+    from dfinery_async.typed import TypedEvent, TypedItem, TypedProfile
     from dfinery_async.version import __version__
 
 __all__ = [
@@ -91,6 +92,9 @@ __all__ = [
     "Token",
     "TooManyEvents",
     "TooManyProfiles",
+    "TypedEvent",
+    "TypedItem",
+    "TypedProfile",
     "UnexpectedResponse",
     "ValidationFailure",
     "__version__",
@@ -107,6 +111,7 @@ _MODULES = {
     "runtime.receipts": ("Receipt",),
     "runtime.taxonomy": ("read_taxonomy",),
     "runtime.wire.transport": ("FastTransport",),
+    "typed": ("TypedEvent", "TypedItem", "TypedProfile"),
     "version": ("__version__",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "ITEMS",
     "MAX_ITEMS",
     "PropertyValue",
     "check_items",
@@ -34,6 +35,9 @@ PropertyValue: TypeAlias = (
     "str | int | float | bool | dt.datetime | dt.date | Sequence[str] | Sequence[int] | Sequence[float] | None"
 )
 """A value of a property: the API's data types; `None` goes out as `null`."""
+
+ITEMS = "df_items"
+"""What the SDKs, taxonomies and typed events call the items of an event, a field of its own in this API."""
 
 MAX_ITEMS = 100
 """Items in one event, and in one request (API guide, "Event": up to 100 event items)."""

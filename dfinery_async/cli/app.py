@@ -16,6 +16,7 @@ from dfinery_async.cli.emulate import emulate
 from dfinery_async.cli.exits import CliError, Exit, exit_of
 from dfinery_async.cli.output import warn
 from dfinery_async.cli.plan import HELP as PLAN_HELP, plan
+from dfinery_async.cli.typegen import HELP as TYPEGEN_HELP, typegen
 from dfinery_async.errors import DfineryError
 from dfinery_async.version import __version__
 
@@ -33,6 +34,7 @@ app.command(load_command.app)
 app.command(plan, help=PLAN_HELP)
 app.command(export_command.app)
 app.command(emulate)
+app.command(typegen, help=TYPEGEN_HELP)
 app.command(doctor, help=DOCTOR_HELP)
 
 _VALUE = re.compile(r"(--[\w-]+)=\S*")

@@ -7,6 +7,7 @@ own. The text of files comes in from outside, as plain values: JSON and YAML giv
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
@@ -14,12 +15,10 @@ from typing import Any, TypeAlias, cast
 import msgspec
 
 from dfinery_async.core.nearest import nearest
-from dfinery_async.errors import ConfigError
+from dfinery_async.errors import ConfigError, InvalidInputError
+from dfinery_async.values import ITEMS, check_text
 
-__all__ = ["ITEMS", "DataType", "EventType", "Property", "Taxonomy", "read_content"]
-
-ITEMS = "df_items"
-"""What the SDKs and lists of required properties call the items of an event."""
+__all__ = ["DataType", "EventType", "Property", "Taxonomy", "read_content"]
 
 _PREFIX_OF_ITEMS = "df_items_"
 
@@ -171,6 +170,7 @@ class _File(msgspec.Struct, kw_only=True):
 # Lists that a file may hold for its readers, and that say nothing to us.
 _PASSED_OVER = frozenset({"$schema", "data_types", "description", "identities", "meta", "sources", "title", "version"})
 _SPELLINGS = {**{kind.value: kind for kind in DataType}, "Number": DataType.DOUBLE, "Number (ms)": DataType.LONG}
+_UNFIT = re.compile(r'["\\\x00-\x1f]')
 _SLIP = 0.8  # how alike a key must be to one of ours to be taken for it, mistyped
 
 
@@ -275,8 +275,12 @@ def _event_entry(entry: str | _EventEntry) -> _EventEntry:
 
 
 def _new_name(name: str, found: Mapping[str, Any], where: str) -> str:
-    if not name:
-        raise _error(f"{where}: a name is empty")
+    try:
+        check_text(name, f"{where}: a name")
+    except InvalidInputError as error:
+        raise _error(str(error)) from None
+    if _UNFIT.search(name):
+        raise _error(f"{where}: a name holds a quotation mark, a backslash or a control character")
     if name in found:
         raise _error(f"{where}: {name} comes twice")
     return name

@@ -9,8 +9,9 @@ from typing import Any, cast
 import msgspec
 
 from dfinery_async.core.nearest import nearest
-from dfinery_async.core.taxonomy import ITEMS, DataType, Properties, Property, Taxonomy
+from dfinery_async.core.taxonomy import DataType, Properties, Property, Taxonomy
 from dfinery_async.models import Event
+from dfinery_async.values import ITEMS
 
 __all__ = ["Fault", "event_faults", "profile_faults"]
 

@@ -126,7 +126,8 @@ def test_what_it_holds_goes_into_a_file_again():
         ({"event": []}, r"'event' is no list of a taxonomy; did you mean events\?"),
         ({"events": "df_login"}, r"Expected `array`, got `str` - at `\$.events`"),
         ({"events": [7]}, r"Expected `str \| object`, got `int` - at `\$.events\[0\]`"),
-        ({"events": [""]}, "events: a name is empty"),
+        ({"events": [""]}, "events: a name: must not be empty"),
+        ({"events": ['a"b']}, "events: a name holds a quotation mark, a backslash or a control character"),
         ({"events": ["a", "a"]}, "events: a comes twice"),
         ({"events": ["a"], "system_events": ["a"]}, "events: a comes twice"),
         (

@@ -58,6 +58,9 @@ from dfinery_async import (
     Token,
     TooManyEvents,
     TooManyProfiles,
+    TypedEvent,
+    TypedItem,
+    TypedProfile,
     UnexpectedResponse,
     ValidationFailure,
     read_taxonomy,
@@ -238,3 +241,19 @@ def taxonomies() -> None:
     assert_type(taxonomy, Taxonomy)
     assert_type(read_taxonomy("taxonomy.yaml", standard=False), Taxonomy)
     assert_type(taxonomy.events["df_purchase"].properties, tuple[str, ...])
+
+
+class Rated(TypedEvent, frozen=True, kw_only=True):
+    """A typed event, written by hand."""
+
+    event_name = "shop_rated"
+
+    shop_stars: int
+
+
+def typed_events() -> None:
+    """Typed events make events."""
+    assert_type(Rated(shop_stars=5).event(), Event)
+    assert_type(Rated(shop_stars=5).event(datetime=NOW, log_id="5f0c7c0e-6a0e-4d0e-9d53-6b1f7c1a90aa"), Event)
+    assert_type(TypedItem().to_dict(), dict[str, Any])
+    assert_type(TypedProfile().to_dict(), dict[str, Any])
