@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import os
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -31,17 +30,15 @@ from dfinery_async.core.endpoints import (
     DELETE_IDENTITY,
     EVENTS,
     EXPORT_EVENTS,
-    EXPORT_PROFILES,
     IDENTITIES,
     PROFILES,
     Endpoint,
 )
-from dfinery_async.core.export_plan import MAX_DAYS_PER_CALL, event_export_bodies, profile_export_body
 from dfinery_async.errors import ClientClosed, ConfigError, DfineryError, InvalidInputError
 from dfinery_async.models import Event, Identity, Probe, Quota, Report
 from dfinery_async.runtime import clock
 from dfinery_async.runtime.calls import Caller
-from dfinery_async.runtime.export import Export
+from dfinery_async.runtime.export_calls import ExportCalls
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import check_user_properties
 from dfinery_async.runtime.loading import Progress, Reporter, Source
@@ -56,7 +53,7 @@ from dfinery_async.values import check_text, moment_text
 __all__ = ["DfineryClient"]
 
 
-class DfineryClient:
+class DfineryClient(ExportCalls):
     """Talks to one DFINERY service.
 
     Use it with `async with`, or call `aclose()` in the end. It belongs to the event loop of its first use.
@@ -211,73 +208,6 @@ class DfineryClient:
         checked = check_user_properties(properties)
         await self._caller.call(PROFILES, codec.profile_body(key, checked, moment_text(clock.wall())))
 
-    def export_events(
-        self,
-        from_date: dt.date | str,
-        to_date: dt.date | str,
-        *,
-        events: Iterable[str] | None = None,
-        exclude_events: Iterable[str] | None = None,
-        properties: Iterable[str] | None = None,
-        exclude_properties: Iterable[str] | None = None,
-        days_per_call: int = MAX_DAYS_PER_CALL,
-        zone: dt.tzinfo | None = None,
-    ) -> Export:
-        """Prepare an export of events (API guide, "Extracting an event"); nothing is sent before it is entered.
-
-        Args:
-            from_date: first day, a date or `yyyy-MM-dd`. The API gives data of the last 30 days.
-            to_date: last day, included. A range longer than a call covers becomes several calls, in order of days.
-            events: only these; all by default.
-            exclude_events: all but these.
-            properties: only these; all by default. Those of items carry the prefix `df_items_`.
-            exclude_properties: all but these.
-            days_per_call: days that one call covers, 1 to 30. Each call counts against the quota of 100 an hour.
-            zone: time zone of datetimes that come without one; Asia/Seoul by default.
-
-        Raises:
-            InvalidInputError: a date that is none, a range that runs backwards, or a list given both ways.
-        """
-        bodies = event_export_bodies(
-            from_date,
-            to_date,
-            events=events,
-            exclude_events=exclude_events,
-            properties=properties,
-            exclude_properties=exclude_properties,
-            days_per_call=days_per_call,
-        )
-        return self._export(EXPORT_EVENTS, bodies, zone)
-
-    def export_profiles(
-        self,
-        *,
-        audience: str | None = None,
-        properties: Iterable[str] | None = None,
-        exclude_properties: Iterable[str] | None = None,
-        identities: Iterable[str] | bool | None = None,
-        zone: dt.tzinfo | None = None,
-    ) -> Export:
-        """Prepare an export of profiles (API guide, "Extract user profile"); nothing is sent before it is entered.
-
-        Args:
-            audience: id of the audience whose users are exported; all users by default.
-            properties: only these; all by default.
-            exclude_properties: all but these.
-            identities: `True` for the column `df_external_id`, the only identity that the API gives out.
-            zone: time zone of datetimes that come without one; Asia/Seoul by default.
-
-        Raises:
-            InvalidInputError: names that are no text, or a list given both ways.
-        """
-        body = profile_export_body(
-            audience=audience,
-            properties=properties,
-            exclude_properties=exclude_properties,
-            identities=identities,
-        )
-        return self._export(EXPORT_PROFILES, [body], zone)
-
     def quota(self, api: Family) -> Quota:
         """Return what is known of the quota of a family of calls: documented at first, corrected by every reply.
 
@@ -377,11 +307,6 @@ class DfineryClient:
             with Reporter(producer.stats, progress):
                 await producer.flush()
         return await producer.aclose()
-
-    def _export(self, endpoint: Endpoint, bodies: Sequence[bytes], zone: dt.tzinfo | None) -> Export:
-        self._check_call(endpoint)
-        chance = self._random.random
-        return Export(self._gateway, endpoint, bodies, tasks=self._tasks, retry=self._retry, random=chance, zone=zone)
 
     def _check_call(self, endpoint: Endpoint) -> None:
         self._check_open()
