@@ -39,7 +39,8 @@ if TYPE_CHECKING:
         UnexpectedResponse,
         ValidationFailure,
     )
-    from dfinery_async.models import Delivery, Event, Identity, Probe, Quota, Rejection, Report, Stats
+    from dfinery_async.models import Delivery, Event, Identity, PartitionReport, Probe, Quota, Rejection, Report, Stats
+    from dfinery_async.partition import send_partition
     from dfinery_async.runtime.export import Export, ExportFile
     from dfinery_async.runtime.producer import Producer
     from dfinery_async.runtime.receipts import Receipt
@@ -71,6 +72,7 @@ __all__ = [
     "InvalidServiceId",
     "InvalidToken",
     "PacingConfig",
+    "PartitionReport",
     "Probe",
     "Producer",
     "QueryFailed",
@@ -99,13 +101,15 @@ __all__ = [
     "ValidationFailure",
     "__version__",
     "read_taxonomy",
+    "send_partition",
 ]
 
 _MODULES = {
     "client": ("DfineryClient",),
     "config": ("ConnectionConfig", "PacingConfig", "RetryConfig", "TimeoutConfig", "Token"),
     "core.taxonomy": ("Taxonomy",),
-    "models": ("Delivery", "Event", "Identity", "Probe", "Quota", "Rejection", "Report", "Stats"),
+    "models": ("Delivery", "Event", "Identity", "PartitionReport", "Probe", "Quota", "Rejection", "Report", "Stats"),
+    "partition": ("send_partition",),
     "runtime.export": ("Export", "ExportFile"),
     "runtime.producer": ("Producer",),
     "runtime.receipts": ("Receipt",),

@@ -17,7 +17,7 @@ from dfinery_async.values import check_items, check_properties, check_text, date
 if TYPE_CHECKING:
     import uuid
 
-__all__ = ["Delivery", "Event", "Identity", "Probe", "Quota", "Rejection", "Report", "Stats"]
+__all__ = ["Delivery", "Event", "Identity", "PartitionReport", "Probe", "Quota", "Rejection", "Report", "Stats"]
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True):
@@ -264,6 +264,25 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 class Report(Stats, frozen=True, kw_only=True):
     """The books at the end of a `flush()`, an `aclose()` or a `load()`."""
+
+
+class PartitionReport(Report, frozen=True, kw_only=True):
+    """What `send_partition` did. A bad row counts as accepted and as rejected, so that the books balance.
+
+    Attributes:
+        unreadable: bad rows, which were never sent.
+        problems: what was wrong, the first ten kinds of it, without values of the rows.
+        error: why the partition ended before its last row; `None` where it did not.
+    """
+
+    unreadable: int = 0
+    problems: tuple[str, ...] = ()
+    error: str | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row was delivered."""
+        return self.error is None and self.delivered == self.accepted
 
 
 class Quota(msgspec.Struct, frozen=True, kw_only=True):

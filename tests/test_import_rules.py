@@ -38,9 +38,10 @@ LAYERS = {
     "core": 1,
     "runtime": 2,
     "client": 3,
-    "__init__": 4,
-    "integrations": 5,
-    "cli": 5,
+    "partition": 4,
+    "__init__": 5,
+    "integrations": 6,
+    "cli": 6,
 }
 EMULATOR = "emulator"
 STARTS_THE_EMULATOR = ("cli", "integrations")

@@ -12,9 +12,9 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from dfinery_async.cli.records import Kind, LineError
 from dfinery_async.core.columns import KNOWN_COLUMNS, Kind as Standard
 from dfinery_async.core.nearest import nearest
+from dfinery_async.core.records import Kind, LineError
 from dfinery_async.redact import safe_text
 
 __all__ = ["Column", "HeaderError", "read_header"]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from dfinery_async.cli.columns import Column, HeaderError, read_header
 from dfinery_async.cli.lines import MAX_LINE, Line, LineSplitter
-from dfinery_async.cli.records import (
+from dfinery_async.core.records import (
     BadLine,
     Kind,
     LineError,

@@ -10,9 +10,10 @@ from dfinery_async.cli.interrupts import Interrupts
 from dfinery_async.cli.output import warn
 from dfinery_async.cli.progress import STATES, ProgressView
 from dfinery_async.cli.reading import Reading
-from dfinery_async.cli.records import Kind, Record
 from dfinery_async.cli.rejects import RejectsFile
 from dfinery_async.cli.texts import until
+from dfinery_async.core.records import Kind
+from dfinery_async.runtime.feeding import LAST_WORDS, LINGER, hand_over, lost_cause
 
 if TYPE_CHECKING:
     from dfinery_async.client import DfineryClient
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Load", "LoadResult"]
 
 _LOOK: Final = 0.1  # seconds between two looks at the producer
-_LAST_WORDS: Final = 1.0  # seconds for requests in the air when a load gives up
-_LINGER: Final = 0.05  # a file has the next event of the same user soon, and fuller requests save quota
-_ENDS: Final = {"unauthorized", "misconfigured", "failed"}
 
 
 class LoadResult:
@@ -89,7 +87,7 @@ class Load:
     async def run(self) -> LoadResult:
         """Load the files; returns when all is settled, or there is no more use in trying."""
         # A file waits for its quota however long that takes; whether anybody answers is watched over here.
-        producer = self._client.producer(on_rejected=self._refused, delivery_timeout=None, linger=_LINGER)
+        producer = self._client.producer(on_rejected=self._refused, delivery_timeout=None, linger=LINGER)
         async with producer:
             with self._interrupts:
                 reading = asyncio.create_task(self._read(producer))
@@ -101,13 +99,13 @@ class Load:
                     draining = asyncio.create_task(producer.flush())
                     ended = await self._watch(producer, draining, interrupts=2) or ended
                 at_once = self._interrupts.count > 1 or ended is None
-                report = await producer.aclose(timeout=0 if at_once else _LAST_WORDS)
+                report = await producer.aclose(timeout=0 if at_once else LAST_WORDS)
         return self._result(report, ended)
 
     async def _read(self, producer: Producer) -> None:
         async for block in self._reading.blocks():
             for record in block:
-                await _hand_over(producer, record)
+                await hand_over(producer, record)
 
     async def _watch(self, producer: Producer, work: asyncio.Task[Any], *, interrupts: int) -> tuple[Exit, str] | None:
         """Wait for `work`, and show how it goes. Returns why it was ended early, if it was."""
@@ -135,11 +133,8 @@ class Load:
         """Say why there is no use in going on, or `None`."""
         if self._failure is not None:
             return self._failure.code, str(self._failure)
-        if stats.state in _ENDS and producer.trouble is not None:
-            return exit_of(producer.trouble), str(producer.trouble)
-        if stats.silent_for >= self._give_up_after:
-            return Exit.UNREACHABLE, f"no answer from the API within {self._give_up_after:g} s: {producer.trouble}"
-        return None
+        error = lost_cause(producer, stats, self._give_up_after)
+        return None if error is None else (exit_of(error), str(error))
 
     def _result(self, report: Report, ended: tuple[Exit, str] | None) -> LoadResult:
         for text, count in self._refusals.items():
@@ -182,12 +177,3 @@ class Load:
         text = STATES.get(stats.state, "")
         wait = self._client.quota(self._kind).wait if stats.state == "throttled" else 0.0
         return f"{text} until {until(wait)}" if wait else text
-
-
-async def _hand_over(producer: Producer, record: Record) -> None:
-    if record.event is not None:
-        await producer.track(record.identity, record.event)
-    elif record.properties is not None:
-        await producer.set_profile(record.identity, record.properties)
-    else:
-        await producer.identify(record.identity)

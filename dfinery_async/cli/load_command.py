@@ -16,10 +16,10 @@ from dfinery_async.cli.output import print_json, show_progress
 from dfinery_async.cli.progress import ProgressView
 from dfinery_async.cli.rates import LimitRate, calls_per_second
 from dfinery_async.cli.reading import Files, FormatOption, Reading, opened
-from dfinery_async.cli.records import Kind
 from dfinery_async.cli.rejects import RejectsFile
 from dfinery_async.cli.settings import JsonFlag, Service, open_client
 from dfinery_async.config import PacingConfig
+from dfinery_async.core.records import Kind
 
 __all__ = ["GIVE_UP_AFTER", "app", "print_load"]
 

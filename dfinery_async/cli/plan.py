@@ -14,12 +14,12 @@ from dfinery_async.cli.output import print_json, show_progress
 from dfinery_async.cli.progress import ProgressView
 from dfinery_async.cli.rates import LimitRate, Quotas, calls_per_second, read_quotas
 from dfinery_async.cli.reading import Files, FormatOption, Reading, opened
-from dfinery_async.cli.records import Kind, Record
 from dfinery_async.cli.settings import JsonFlag
 from dfinery_async.cli.source import Format
 from dfinery_async.cli.texts import clock
 from dfinery_async.config import DeliveryConfig, PacingConfig
 from dfinery_async.core.load_plan import LoadPlan, seconds_for
+from dfinery_async.core.records import Kind, Record
 from dfinery_async.core.work import Work
 from dfinery_async.emulator import Quota
 from dfinery_async.runtime.intake import event_receipt, identity_receipt, profile_receipt

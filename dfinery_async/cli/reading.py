@@ -11,10 +11,10 @@ from cyclopts import Parameter
 
 from dfinery_async.cli.exits import CliError
 from dfinery_async.cli.output import warn
-from dfinery_async.cli.records import BadLine, Kind, Record
 from dfinery_async.cli.rejects import RejectsFile
 from dfinery_async.cli.source import Format, Source
 from dfinery_async.cli.texts import plain
+from dfinery_async.core.records import BadLine, Kind, Record
 
 __all__ = ["Files", "FormatOption", "Reading", "opened"]
 

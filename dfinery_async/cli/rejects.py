@@ -11,8 +11,8 @@ from typing import Any, Self
 import msgspec
 
 from dfinery_async.cli.exits import CliError, Exit
-from dfinery_async.cli.records import BadLine
 from dfinery_async.cli.texts import plain
+from dfinery_async.core.records import BadLine
 from dfinery_async.models import Rejection
 from dfinery_async.runtime.rejects import reject_line
 

@@ -13,8 +13,8 @@ from dfinery_async.cli.columns import HeaderError
 from dfinery_async.cli.csvlines import CsvReader
 from dfinery_async.cli.exits import CliError
 from dfinery_async.cli.jsonlines import JsonLinesReader
-from dfinery_async.cli.records import BadLine, Kind, Record
 from dfinery_async.cli.texts import plain
+from dfinery_async.core.records import BadLine, Kind, Record
 
 __all__ = ["Format", "Source"]
 

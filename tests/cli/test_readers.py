@@ -13,7 +13,7 @@ from dfinery_async.cli.columns import HeaderError
 from dfinery_async.cli.csvlines import CsvReader
 from dfinery_async.cli.jsonlines import JsonLinesReader
 from dfinery_async.cli.lines import LineSplitter
-from dfinery_async.cli.records import BadLine, Record
+from dfinery_async.core.records import BadLine, Record
 
 LOGIN = {
     "identity": {"external_id": "u1"},

@@ -37,6 +37,7 @@ from dfinery_async import (
     InvalidServiceId,
     InvalidToken,
     PacingConfig,
+    PartitionReport,
     Probe,
     Producer,
     QueryFailed,
@@ -64,6 +65,7 @@ from dfinery_async import (
     UnexpectedResponse,
     ValidationFailure,
     read_taxonomy,
+    send_partition,
 )
 from dfinery_async.emulator import Emulator
 
@@ -257,3 +259,14 @@ def typed_events() -> None:
     assert_type(Rated(shop_stars=5).event(datetime=NOW, log_id="5f0c7c0e-6a0e-4d0e-9d53-6b1f7c1a90aa"), Event)
     assert_type(TypedItem().to_dict(), dict[str, Any])
     assert_type(TypedProfile().to_dict(), dict[str, Any])
+
+
+def partitions(settings: dict[str, Any]) -> None:
+    rows: Iterator[dict[str, Any]] = iter([{"identity": "u1", "event_name": "df_login"}])
+    report = send_partition(rows, settings=settings)
+    assert_type(report, PartitionReport)
+    assert_type(report.delivered, int)
+    assert_type(report.problems, tuple[str, ...])
+    assert_type(report.error, str | None)
+    assert_type(report.complete, bool)
+    send_partition([], settings={"producer": {"linger": 0.1}, "ids": "content"})
