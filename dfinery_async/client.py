@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -34,10 +35,12 @@ from dfinery_async.core.endpoints import (
     PROFILES,
     Endpoint,
 )
+from dfinery_async.core.taxonomy import Taxonomy
 from dfinery_async.errors import ClientClosed, ConfigError, DfineryError, InvalidInputError
 from dfinery_async.models import Event, Identity, Probe, Quota, Report
 from dfinery_async.runtime import clock
 from dfinery_async.runtime.calls import Caller
+from dfinery_async.runtime.checked_producer import CheckedProducer, TaxonomyCheck
 from dfinery_async.runtime.export_calls import ExportCalls
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import check_user_properties
@@ -47,6 +50,7 @@ from dfinery_async.runtime.probe import probe
 from dfinery_async.runtime.producer import Producer
 from dfinery_async.runtime.rejects import OnRejected
 from dfinery_async.runtime.tasks import TaskOwner
+from dfinery_async.runtime.taxonomy import read_taxonomy
 from dfinery_async.runtime.transport import AsyncBaseTransport, Transport
 from dfinery_async.values import check_text, moment_text
 
@@ -250,6 +254,8 @@ class DfineryClient(ExportCalls):
         on_full: Literal["wait", "raise", "drop_newest"] = "wait",
         delivery_timeout: float | None = None,
         on_rejected: OnRejected | None = None,
+        taxonomy: Taxonomy | None = None,
+        validate: Literal["off", "warn", "raise"] = "off",
     ) -> Producer:
         """Make a producer: many events, best throughput, in order per user. Use it with `async with`.
 
@@ -265,6 +271,9 @@ class DfineryClient(ExportCalls):
             delivery_timeout: seconds after which a unit that could not be delivered is dropped; `None` is never.
             on_rejected: called with a `Rejection` for each unit that the API refused for good, sync or async; or the
                 path of a JSON Lines file, to which such units are added for mending.
+            taxonomy: what is registered with the service, from `read_taxonomy()`; what is standard by default.
+            validate: what happens to an event or a user property that the taxonomy does not know: with `"raise"` the
+                call raises InvalidInputError, with `"warn"` it is logged (once a minute for each) and sent.
 
         Raises ConfigError when an option cannot work.
         """
@@ -279,7 +288,10 @@ class DfineryClient(ExportCalls):
             on_full=on_full,
             delivery_timeout=delivery_timeout,
         )
-        producer = Producer(
+        kind: Callable[..., Producer] = Producer
+        if validate != "off":
+            kind = partial(CheckedProducer, check=TaxonomyCheck(taxonomy or read_taxonomy(), validate))
+        producer = kind(
             self._gateway,
             config,
             retry=self._retry,

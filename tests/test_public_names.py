@@ -73,6 +73,8 @@ PRODUCER_OPTIONS = {
     "on_full",
     "on_rejected",
     "delivery_timeout",
+    "taxonomy",
+    "validate",
 }
 PRODUCER_CALLS = {"track", "track_nowait", "identify", "set_profile", "flush", "stats", "aclose"}
 EXPORT_CALLS = {"save", "columns"}

@@ -23,6 +23,7 @@ from dfinery_async.runtime.dispatcher import YIELD_EVERY, Dispatcher
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import event_receipt, identity_receipt, profile_receipt
 from dfinery_async.runtime.loading import Progress, Reporter, Source, pull
+from dfinery_async.runtime.logs import Seldom
 from dfinery_async.runtime.receipts import Receipt
 from dfinery_async.runtime.rejects import OnRejected, Rejects
 from dfinery_async.runtime.room import Room
@@ -31,7 +32,6 @@ from dfinery_async.runtime.tasks import TaskOwner
 __all__ = ["Producer"]
 
 _log = logging.getLogger("dfinery_async.producer")
-_WARN_EVERY = 60.0
 
 
 class Producer:
@@ -75,7 +75,7 @@ class Producer:
         self._time = self._loop.time
         self._pid = os.getpid()
         self._since_yield = 0
-        self._warned_at = -_WARN_EVERY
+        self._warnings = Seldom(_log)
 
     async def __aenter__(self) -> Self:
         return self
@@ -298,9 +298,9 @@ class Producer:
         self._books.accept(receipt)
         self._books.settle([receipt], "dropped")
         Receipt.resolve([receipt], self._room.full())
-        if self._time() - self._warned_at >= _WARN_EVERY:
-            self._warned_at = self._time()
-            _log.warning("the queue is full: new events are dropped, %d so far", self._books.fates["dropped"])
+        dropped = self._books.fates["dropped"]
+        message = f"the queue is full: new events are dropped, {dropped} so far"
+        self._warnings.warning("full", self._time(), message, {"dropped": dropped})
 
     def _check_open(self) -> None:
         if asyncio.get_running_loop() is not self._loop or os.getpid() != self._pid:
