@@ -61,6 +61,7 @@ class Gateway:
             self.set_token("import", import_token)
         if export_token is not None:
             self.set_token("export", export_token)
+        self.concurrent_exports = concurrent_exports
         self._exports = asyncio.Semaphore(concurrent_exports)
         self._patience = patience
 
