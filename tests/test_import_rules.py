@@ -89,6 +89,7 @@ OUTSIDERS = {
     "certifi": ["runtime.transport", "runtime.wire.transport"],
     "compression": ["runtime.zstd"],  # of the standard library from Python 3.14 on
     "cyclopts": ["cli.*"],
+    "fastapi": ["integrations.fastapi"],
     "httpcore": ["runtime.transport", "runtime.wire.*"],
     "httptools": ["runtime.wire.answer"],
     "httpx": ["runtime.shards", "runtime.transport", "runtime.wire.patched", "runtime.wire.transport"],
@@ -106,6 +107,7 @@ NEVER_AT_IMPORT = [
     "anyio",
     "backports",
     "cyclopts",
+    "fastapi",
     "httpcore",
     "httptools",
     "httpx",
