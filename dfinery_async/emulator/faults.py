@@ -146,7 +146,9 @@ class Fault:
             value = getattr(self, each.name)
             if each.name not in {"kind", "payload"} and value != each.default:
                 texts[each.name] = _option_text(each.name, value)
-        first = texts.pop(main, None) or texts.pop("rate", None)
+        first = texts.pop(main, None)
+        if first is None and texts.get("rate", "").endswith("%"):
+            first = texts.pop("rate")
         head = self.kind if first is None else f"{self.kind}={first}"
         return ",".join([head, *(f"{name}={text}" for name, text in texts.items())])
 
@@ -199,7 +201,7 @@ def _option_text(name: str, value: Any) -> str:
         return percent if float(percent[:-1]) / 100 == value else repr(value)
     if name == "seconds":
         short = f"{value * 1000:g}ms" if value < 1 else f"{value:g}s"
-        return short if _option(name, short) == value else repr(value)
+        return short if _DURATION.fullmatch(short) and _option(name, short) == value else repr(value)
     return f"<{value.__name__}>" if callable(value) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
