@@ -1,7 +1,7 @@
 """Where we run: the event loop and the process that something belongs to, asked for at every call and so cheaply.
 
-`os.getpid` is a system call, and early Pythons make one in `asyncio.get_running_loop` too: together they cost as much as
-encoding an event. The thread, whether its loop runs, and a count of forks say the same.
+`os.getpid` is a system call, and Python 3.11 makes one in `asyncio.get_running_loop` too: together they cost as much as
+encoding an event. The thread, whether the loop runs, and a count of forks say the same.
 """
 
 from __future__ import annotations

@@ -210,7 +210,7 @@ class Transport:
         if fast is None or is_patched():
             return False
         data = b"%b%d\r\n\r\n%b" % (target.head, len(body), body)
-        return fast.wire.post_soon(target.address, data, now, self._deadlines, _LARGEST_REPLY, guest)
+        return fast.wire.post_soon(target.address, data, now, self._deadlines, _LARGEST_REPLY, guest=guest)
 
     @asynccontextmanager
     async def stream(self, target: Target, body: bytes) -> AsyncGenerator[StreamedReply]:

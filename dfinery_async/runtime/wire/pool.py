@@ -138,7 +138,7 @@ class Pool:
             self.release(connection)
 
     def post_soon(
-        self, address: Address, data: bytes, now: float, deadlines: Deadlines, largest: float, guest: Guest
+        self, address: Address, data: bytes, now: float, deadlines: Deadlines, largest: float, *, guest: Guest
     ) -> bool:
         """Send one whole request at once, if there is an idle connection for it. Returns whether there was.
 
