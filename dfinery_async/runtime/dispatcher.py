@@ -213,18 +213,19 @@ class Dispatcher:
         batch.launched_at = now
         self.health.launched(now)
         self._in_air.add(batch)
+        body = batch.body()
         try:
-            begun = self._gateway.send_soon(batch.endpoint, batch.body(), now, batch, self._ended)
+            begun = self._gateway.send_soon(batch.endpoint, body, now, batch, self._ended)
         except DfineryError:
             begun = False  # the token is missing, malformed, or its function failed: the long way tells
         if not begun:
-            self._tasks.start(self._carry(batch), "sender")
+            self._tasks.start(self._carry(batch, body), "sender")
 
-    async def _carry(self, batch: Batch) -> None:
+    async def _carry(self, batch: Batch, body: bytes) -> None:
         """Send one request the long way: where a connection has to be made first, or another transport is used."""
         try:
             try:
-                outcome = await self._gateway.send(batch.endpoint, batch.body())
+                outcome = await self._gateway.send(batch.endpoint, body)
             except DfineryError as error:  # a token that is missing or malformed, or its function failed
                 outcome = Outcome(Verdict.UNAUTHORIZED, error)
             self._ended(batch, outcome)
