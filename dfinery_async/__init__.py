@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dfinery_async.client import DfineryClient
-    from dfinery_async.config import ConnectionConfig, PacingConfig, RetryConfig, TimeoutConfig, Token
+    from dfinery_async.config import ConnectionConfig, PacingConfig, RetryConfig, SpoolConfig, TimeoutConfig, Token
     from dfinery_async.core.taxonomy import Taxonomy
     from dfinery_async.errors import (
         ApiError,
@@ -84,6 +84,7 @@ __all__ = [
     "Report",
     "RetryConfig",
     "ServerError",
+    "SpoolConfig",
     "SpoolCorrupt",
     "SpoolError",
     "SpoolFull",
@@ -106,7 +107,7 @@ __all__ = [
 
 _MODULES = {
     "client": ("DfineryClient",),
-    "config": ("ConnectionConfig", "PacingConfig", "RetryConfig", "TimeoutConfig", "Token"),
+    "config": ("ConnectionConfig", "PacingConfig", "RetryConfig", "SpoolConfig", "TimeoutConfig", "Token"),
     "core.taxonomy": ("Taxonomy",),
     "models": ("Delivery", "Event", "Identity", "PartitionReport", "Probe", "Quota", "Rejection", "Report", "Stats"),
     "partition": ("send_partition",),

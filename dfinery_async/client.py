@@ -19,6 +19,7 @@ from dfinery_async.config import (
     Family,
     PacingConfig,
     RetryConfig,
+    SpoolConfig,
     TimeoutConfig,
     TokenSource,
     environment,
@@ -46,7 +47,6 @@ from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import check_user_properties
 from dfinery_async.runtime.loading import Progress, Reporter, Source
 from dfinery_async.runtime.pacer import make_pacers
-from dfinery_async.runtime.place import Place
 from dfinery_async.runtime.probe import probe
 from dfinery_async.runtime.producer import Producer
 from dfinery_async.runtime.rejects import OnRejected
@@ -111,7 +111,7 @@ class DfineryClient(ExportCalls):
         self._caller = Caller(self._gateway, retry=self._retry, tasks=self._tasks, random=self._random)
         self._producers: list[Producer] = []
         self._closing: asyncio.Task[None] | None = None
-        self._place: Place | None = None  # of the first use
+        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None  # process and loop of the first use
 
     @classmethod
     def from_env(cls, **settings: Any) -> DfineryClient:
@@ -257,6 +257,7 @@ class DfineryClient(ExportCalls):
         on_rejected: OnRejected | None = None,
         taxonomy: Taxonomy | None = None,
         validate: Literal["off", "warn", "raise"] = "off",
+        spool: SpoolConfig | str | os.PathLike[str] | None = None,
     ) -> Producer:
         """Make a producer: many events, best throughput, in order per user. Use it with `async with`.
 
@@ -275,8 +276,11 @@ class DfineryClient(ExportCalls):
             taxonomy: what is registered with the service, from `read_taxonomy()`; what is standard by default.
             validate: what happens to an event or a user property that the taxonomy does not know: with `"raise"` the
                 call raises InvalidInputError, with `"warn"` it is logged (once a minute for each) and sent.
+            spool: keeps on disk what was accepted until the API has confirmed it: a folder, or a `SpoolConfig`. What
+                waits there is sent first. `max_pending_events` and `max_pending_bytes` then bound what is in memory;
+                the rest waits on disk, and `track` raises SpoolFull when there is no more room.
 
-        Raises ConfigError when an option cannot work.
+        Raises ConfigError when an option cannot work. Whether the spool can be used shows when the producer is entered.
         """
         self._check_call(EVENTS)
         connections = self._connections.max_connections
@@ -289,9 +293,14 @@ class DfineryClient(ExportCalls):
             on_full=on_full,
             delivery_timeout=delivery_timeout,
         )
-        kind: Callable[..., Producer] = Producer
-        if validate != "off":
-            kind = partial(CheckedProducer, check=TaxonomyCheck(taxonomy or read_taxonomy(), validate))
+        plain: Callable[..., Producer] = Producer
+        checked: Callable[..., Producer] = CheckedProducer
+        if spool is not None:
+            plain, checked = _spooled(SpoolConfig.of(spool))
+        if validate == "off":
+            kind = plain
+        else:
+            kind = partial(checked, check=TaxonomyCheck(taxonomy or read_taxonomy(), validate))
         producer = kind(
             self._gateway,
             config,
@@ -328,7 +337,16 @@ class DfineryClient(ExportCalls):
     def _check_open(self) -> None:
         if self._closing is not None:
             raise ClientClosed("the client is closed; make a new one")
-        if self._place is None:
-            self._place = Place()
-        elif not self._place.is_here():
+        home = (os.getpid(), asyncio.get_running_loop())
+        if self._home is None:
+            self._home = home
+        elif self._home != home:
             raise ClientClosed("the client belongs to another event loop or process; make one in each")
+
+
+def _spooled(config: SpoolConfig) -> tuple[Callable[..., Producer], Callable[..., Producer]]:
+    """Return what makes producers with a spool, without and with a look into the taxonomy."""
+    # SQLite costs time at import, and not every Python has it.
+    from dfinery_async.runtime.spooled_producer import CheckedSpooledProducer, SpooledProducer  # noqa: PLC0415
+
+    return partial(SpooledProducer, spool=config), partial(CheckedSpooledProducer, spool=config)

@@ -23,6 +23,7 @@ __all__ = [
     "Origin",
     "PacingConfig",
     "RetryConfig",
+    "SpoolConfig",
     "TimeoutConfig",
     "Token",
     "TokenSource",
@@ -175,6 +176,46 @@ class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(f'on_full must be "wait", "raise" or "drop_newest", not {self.on_full!r}')
         if self.delivery_timeout is not None:
             _positive(self, "delivery_timeout")
+
+
+class SpoolConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and how a producer keeps on disk what it accepted.
+
+    Attributes:
+        path: a folder on a disk of this machine. Each process that uses it has a sub-folder of its own there, and a
+            start takes over those whose process died.
+        mode: `"always"` writes each event before `track()` returns, so that it survives the death of the process;
+            `"on_failure"` keeps events in memory and writes them when the API is away, and when the producer closes.
+        durability: `"power"` waits until the disk has what was written, so that it survives a power cut as well;
+            `"process"` does not, which costs less and loses the last moments when the machine stops.
+        max_bytes: size on disk of what waits. Beyond 95 % of it `track` raises SpoolFull; what is there stays.
+        exclusive: there is to be one owner; a second one gets SpoolLocked instead of a sub-folder of its own.
+    """
+
+    path: str | os.PathLike[str]
+    mode: Literal["always", "on_failure"] = "always"
+    durability: Literal["power", "process"] = "power"
+    max_bytes: int = 1024 * 1024 * 1024
+    exclusive: bool = False
+
+    def __post_init__(self) -> None:
+        _counts(self, "max_bytes")
+        if self.max_bytes < _SMALLEST_SPOOL:
+            raise ConfigError(f"max_bytes of a spool must be at least {_SMALLEST_SPOOL}, not {self.max_bytes}")
+        if self.mode not in ("always", "on_failure"):
+            raise ConfigError(f'mode of a spool must be "always" or "on_failure", not {self.mode!r}')
+        if self.durability not in ("power", "process"):
+            raise ConfigError(f'durability of a spool must be "power" or "process", not {self.durability!r}')
+        if not isinstance(self.path, str | os.PathLike) or not str(self.path) or "\0" in str(self.path):
+            raise ConfigError("the path of a spool must be that of a folder")
+
+    @classmethod
+    def of(cls, value: SpoolConfig | str | os.PathLike[str]) -> SpoolConfig:
+        """Return `value` as a config; a path alone has the defaults."""
+        return value if isinstance(value, SpoolConfig) else cls(path=value)
+
+
+_SMALLEST_SPOOL = 1024 * 1024
 
 
 class Token:

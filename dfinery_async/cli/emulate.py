@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -22,7 +20,6 @@ from dfinery_async.emulator import Emulator, Fault
 __all__ = ["emulate", "started"]
 
 _HIGHEST_PORT = 65_535
-_REQUESTS_KEPT = 20_000  # for the page; a load of a day must not fill the memory with its records
 
 _Faults = Annotated[
     list[str] | None,
@@ -43,12 +40,9 @@ def emulate(
     import_token_file: Annotated[
         str | None, Parameter(help="File that holds the import token to take; by default one is made up.")
     ] = None,
-    state: Annotated[
-        Path | None, Parameter(help="File that keeps events and profiles from one run to the next; written at the end.")
-    ] = None,
     json: JsonFlag = False,
 ) -> Exit:
-    """Run the API on this machine, in memory, until Ctrl-C; with a page for people at its address.
+    """Run the API on this machine, in memory, until Ctrl-C.
 
     Prints its address and the tokens it takes as lines that a shell can take:
 
@@ -59,18 +53,9 @@ def emulate(
     """
     if not 0 <= port <= _HIGHEST_PORT:
         raise CliError(f"--port: no port has the number {port}; 0 takes a free one")
-    if state is not None and not (state.is_file() or os.access(state.absolute().parent, os.W_OK)):
-        raise CliError(f"--state: {state} can't be written")
     token = None if import_token_file is None else read_token(import_token_file)
     try:
-        emulator = Emulator(
-            port=port,
-            quota=read_quotas(quota),
-            service_id=service_id,
-            import_token=token,
-            state=state,
-            keep_requests=_REQUESTS_KEPT,
-        )
+        emulator = Emulator(port=port, quota=read_quotas(quota), service_id=service_id, import_token=token)
         for text in fault or ():
             emulator.inject(Fault.parse(text))
     except ValueError as error:
@@ -98,8 +83,6 @@ async def started(emulator: Emulator, port: int = 0) -> AsyncGenerator[Emulator]
             await stack.enter_async_context(emulator)
         except ImportError as error:
             raise CliError(str(error)) from None
-        except ValueError as error:
-            raise CliError(f"--state: {error}") from None
         except OSError as error:
             reason = str(error.strerror).lower()
             raise CliError(f"can't listen on port {port}: {reason}; --port 0 takes a free one") from None
@@ -119,4 +102,4 @@ def _announce(emulator: Emulator, *, as_json: bool) -> None:
         return
     for name, value in emulator.environment.items():
         print(f"export {name}={shlex.quote(value)}", flush=True)
-    say(f"the emulator answers at {emulator.base_url}, and shows there what comes; Ctrl-C ends it")
+    say(f"the emulator answers at {emulator.base_url}; Ctrl-C ends it")

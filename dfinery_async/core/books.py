@@ -15,12 +15,23 @@ Fate: TypeAlias = Literal["delivered", "rejected", "dropped", "spooled"]
 
 
 class Books:
-    """Counts of works by fate, and of those that each flush waits for."""
+    """Counts of works by fate, and of those that each flush waits for.
+
+    Attributes:
+        accepted: taken over from callers, or found on disk.
+        pending: those in memory that wait or are in the air.
+        pending_bytes: their size.
+        away: those that wait on disk alone.
+        away_bytes: their size.
+        fates: the others, by what became of them.
+    """
 
     def __init__(self) -> None:
         self.accepted: int = 0
         self.pending: int = 0
         self.pending_bytes: int = 0
+        self.away: int = 0
+        self.away_bytes: int = 0
         self.fates: dict[Fate, int] = {"delivered": 0, "rejected": 0, "dropped": 0, "spooled": 0}
         self.requests = 0
         self.retries = 0
@@ -60,6 +71,47 @@ class Books:
         self.pending_bytes -= size
         self.fates[fate] += total
         return ended
+
+    def withdraw(self, work: Work) -> bool:
+        """A work that was entered was not taken over after all. Returns whether an epoch has come to its end by it."""
+        self.accepted -= 1
+        self.pending -= 1
+        self.pending_bytes -= work.size
+        return self._leave(work.epoch, 1)
+
+    def find(self, count: int, size: int) -> int:
+        """Enter works that were found on disk. Returns their epoch."""
+        self.accepted += count
+        self.away += count
+        self.away_bytes += size
+        self._in_epoch += count
+        return self._epoch
+
+    def put_away(self, work: Work) -> None:
+        """A work is on disk alone from now on."""
+        self.pending -= 1
+        self.pending_bytes -= work.size
+        self.away += 1
+        self.away_bytes += work.size
+
+    def bring_back(self, work: Work) -> None:
+        """A work is in memory again."""
+        self.pending += 1
+        self.pending_bytes += work.size
+        self.away -= 1
+        self.away_bytes -= work.size
+
+    def settle_away(self, count: int, size: int, epoch: int, fate: Fate) -> bool:
+        """Enter the fate of works that are on disk alone. Returns whether an epoch has come to its end by it."""
+        self.away -= count
+        self.away_bytes -= size
+        self.fates[fate] += count
+        return count > 0 and self._leave(epoch, count)
+
+    def keep_away(self) -> None:
+        """Enter at the end that what is on disk alone stays there."""
+        self.fates["spooled"] += self.away
+        self.away = self.away_bytes = 0
 
     def close_epoch(self) -> int:
         """Begin a new epoch and return the old one: it covers all that was accepted up to now."""

@@ -216,12 +216,17 @@ class Lanes:
         """When something that waits is due: look again then. `math.inf` when nothing waits for time."""
         return self._alarms.next()
 
-    def take_all(self) -> Iterator[tuple[bytes, Work]]:
+    def take_all(self) -> list[tuple[bytes, Work]]:
         """Empty the lanes, at the end: every work that waits, each user's in order."""
-        lanes, self._lanes = self._lanes, {}
+        works = list(self.each())
+        self._lanes = {}
         self._alarms = Alarms()
         self._ready = _nobody_ready()
-        for lane in lanes.values():
+        return works
+
+    def each(self) -> Iterator[tuple[bytes, Work]]:
+        """Give every work that waits, each user's in order."""
+        for lane in self._lanes.values():
             for batch in lane.front or ():
                 for work in batch.works:
                     yield lane.key, work

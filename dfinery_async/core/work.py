@@ -27,6 +27,7 @@ class Work(msgspec.Struct, eq=False):
         accepted_at: monotonic time.
         moment: when a profile or identity was handed in, as the API's text; empty for events.
         epoch: which flushes cover it.
+        seq: its number in the spool while it waits on disk as well, negative when it need not any more; 0 without.
     """
 
     family: Family
@@ -36,6 +37,7 @@ class Work(msgspec.Struct, eq=False):
     accepted_at: float = 0.0
     moment: str = ""
     epoch: int = 0
+    seq: int = 0
 
 
 class Batch(msgspec.Struct, eq=False):
@@ -64,10 +66,9 @@ class Batch(msgspec.Struct, eq=False):
 
     def body(self) -> bytes:
         """Return the request's body: the same bytes for the same works, however often it is sent."""
-        works = self.works
-        last = works[-1]
+        last = self.works[-1]
         if last.family == "events":
-            return codec.events_body(self.key, [work.payload for work in works] if len(works) > 1 else [last.payload])
+            return codec.events_body(self.key, [work.payload for work in self.works])
         if last.family == "identities":
             return codec.identity_body(self.key, last.moment)
         merged: dict[str, Any] = {}

@@ -37,6 +37,16 @@ class Accounts:
         if ended:
             self._wake()
 
+    def withdraw(self, work: Work) -> None:
+        """Take out a work that was entered, and not taken over after all."""
+        if self.books.withdraw(work):
+            self._wake()
+
+    def settle_away(self, count: int, size: int, epoch: int, fate: Fate) -> None:
+        """Enter the fate of works that are on disk alone."""
+        if self.books.settle_away(count, size, epoch, fate):
+            self._wake()
+
     def close(self, figures: dict[str, Any]) -> Report:
         """Make the last report. Whoever still waits hears of it."""
         self.closing = Report(**figures)
@@ -63,8 +73,8 @@ class Accounts:
             "rejected": books.fates["rejected"],
             "dropped": books.fates["dropped"],
             "spooled": books.fates["spooled"],
-            "pending": books.pending,
-            "pending_bytes": books.pending_bytes,
+            "pending": books.pending + books.away,
+            "pending_bytes": books.pending_bytes + books.away_bytes,
             "requests": books.requests,
             "retries": books.retries,
             "throttled": books.throttled,

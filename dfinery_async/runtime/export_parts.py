@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
 
 from dfinery_async.config import RetryConfig
 from dfinery_async.core.csv_rows import Header, read_header
 from dfinery_async.core.endpoints import Endpoint
-from dfinery_async.core.export_plan import ExportCall
 from dfinery_async.core.outcome import classify_export
 from dfinery_async.core.retry import backoff
 from dfinery_async.errors import (
@@ -19,37 +17,16 @@ from dfinery_async.errors import (
     RateLimited,
     UnexpectedResponse,
 )
-from dfinery_async.runtime.export_progress import Tally
 from dfinery_async.runtime.export_stream import ExportSource, ExportStream
 from dfinery_async.runtime.tasks import TaskOwner
 
-__all__ = ["Answer", "Part", "Parts"]
-
-T = TypeVar("T")
+__all__ = ["Part", "Parts"]
 
 _OK = 200
 _MOST_ATTEMPTS = 3
 _LARGEST_FAILURE = 1024 * 1024
 _NO_CSV = {b"{", b"<"}  # how a failure of the API's begins, and a page from something in between
 _BLANK = b"\xef\xbb\xbf \t\r\n"  # a byte order mark, and blanks
-
-
-class Answer(Protocol):
-    """A whole CSV: on the wire, or kept aside."""
-
-    @property
-    def header(self) -> Header:
-        """The first record."""
-        ...
-
-    @property
-    def complete(self) -> bool:
-        """Once `take()` has returned nothing: whether it is proven that nothing is missing."""
-        ...
-
-    async def take(self) -> bytes:
-        """Return more of what follows the header, nothing at the end."""
-        ...
 
 
 class Part:
@@ -59,11 +36,10 @@ class Part:
         header: the first record.
     """
 
-    def __init__(self, stream: ExportStream, header: Header, rest: bytes, tally: Tally) -> None:
-        self.header: Header = header
+    def __init__(self, stream: ExportStream, header: Header, rest: bytes) -> None:
+        self.header = header
         self._stream = stream
         self._rest = rest
-        self._tally = tally
 
     @property
     def complete(self) -> bool:
@@ -76,10 +52,10 @@ class Part:
         Raises:
             ExportInterrupted: the answer broke off.
         """
-        data, self._rest = self._rest, b""
-        data = data or await _take(self._stream)
-        self._tally.received(len(data))
-        return data
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            return rest
+        return await _take(self._stream)
 
 
 class Parts:
@@ -91,22 +67,18 @@ class Parts:
     Args:
         source: where exports come from; it waits for the quota.
         endpoint: which call.
-        calls: one for each part.
+        bodies: the requests, one for each part.
         tasks: owner of the tasks that read answers.
         retry: waits between attempts.
         random: uniform in [0, 1), for jitter.
         sleep: waits for some seconds.
-
-    Attributes:
-        calls: of the parts.
-        tally: of what arrives.
     """
 
     def __init__(
         self,
         source: ExportSource,
         endpoint: Endpoint,
-        calls: Sequence[ExportCall],
+        bodies: Sequence[bytes],
         *,
         tasks: TaskOwner,
         retry: RetryConfig,
@@ -115,12 +87,11 @@ class Parts:
     ) -> None:
         self._source = source
         self._endpoint = endpoint
-        self.calls: tuple[ExportCall, ...] = tuple(calls)
+        self._bodies = tuple(bodies)
         self._tasks = tasks
         self._retry = retry
         self._random = random
         self._sleep = sleep
-        self.tally: Tally = Tally(len(calls))
         self._stream: ExportStream | None = None
         self._part: Part | None = None
         self._index = -1
@@ -129,36 +100,7 @@ class Parts:
         self._held = 0.0
 
     def __len__(self) -> int:
-        return len(self.calls)
-
-    def one(self, index: int) -> Parts:
-        """Return a part of this alone, for use beside others."""
-        alone = Parts(
-            self._source,
-            self._endpoint,
-            self.calls[index : index + 1],
-            tasks=self._tasks,
-            retry=self._retry,
-            random=self._random,
-            sleep=self._sleep,
-        )
-        alone.tally = self.tally
-        return alone
-
-    async def whole(self, index: int, use: Callable[[Answer], Awaitable[T]]) -> T:
-        """Fetch a part and hand it to `use`, until that has read all of it; it has to begin anew each time.
-
-        Raises:
-            DfineryError: it was fetched three times, or the error is final.
-        """
-        while True:
-            part = await self.open(index)
-            try:
-                return await use(part)
-            except DfineryError as error:
-                await self.failed(error)
-            finally:
-                await self.close()
+        return len(self._bodies)
 
     async def open(self, index: int) -> Part:
         """Return a part with its header read: the one that is open, or else the one at `index`, fetched.
@@ -168,13 +110,12 @@ class Parts:
             ConnectionFailed: no answer came.
         """
         if self._index != index:
-            await self.close()
             self._index = index
             self._failures = self._throttles = 0
             self._held = 0.0
         while self._part is None:
             try:
-                self._part = await self._begin(self.calls[index].body)
+                self._part = await self._begin(self._bodies[index])
             except DfineryError as error:
                 await self.failed(error)
             except BaseException:
@@ -228,8 +169,7 @@ class Parts:
                 continue  # blanks so far: what they begin is not known yet
             header = read_header(data, ended=not more)
             if header is not None:
-                self.tally.received(len(header.raw))
-                return Part(stream, header, data[len(header.raw) :], self.tally)
+                return Part(stream, header, data[len(header.raw) :])
 
     async def _failure(self, stream: ExportStream, status: int, data: bytes) -> DfineryError:
         """Say what an answer means that is no CSV. What can't be read of it is done without."""

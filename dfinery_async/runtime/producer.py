@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import warnings
 from collections.abc import Awaitable, Mapping, Sequence
 from random import Random
@@ -23,7 +24,6 @@ from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import event_receipt, identity_receipt, profile_receipt
 from dfinery_async.runtime.loading import Progress, Reporter, Source, pull
 from dfinery_async.runtime.logs import Seldom
-from dfinery_async.runtime.place import Place
 from dfinery_async.runtime.receipts import Receipt
 from dfinery_async.runtime.rejects import OnRejected, Rejects
 from dfinery_async.runtime.room import Room
@@ -32,7 +32,6 @@ from dfinery_async.runtime.tasks import TaskOwner
 __all__ = ["Producer"]
 
 _log = logging.getLogger("dfinery_async.producer")
-_AT_ONCE = Delivery(status="delivered", attempts=1)
 
 
 class Producer:
@@ -72,8 +71,9 @@ class Producer:
         self._rejects = None if on_rejected is None else Rejects(on_rejected, tasks)
         self._closing: asyncio.Task[None] | None = None
         self._failure: DfineryError | None = None
-        self._place = Place()
-        self._time = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._time = self._loop.time
+        self._pid = os.getpid()
         self._since_yield = 0
         self._warnings = Seldom(_log)
 
@@ -131,7 +131,7 @@ class Producer:
         if self._room.has(receipt):
             self._enter(key, receipt)
         elif self._config.on_full == "drop_newest":
-            self._drop_newest(receipt)
+            self._drop_newest(receipt, self._room.full())
         else:
             raise self._room.full()
         return receipt
@@ -229,8 +229,7 @@ class Producer:
 
     def delivered(self, batch: Batch) -> None:
         """Enter a confirmed request."""
-        attempts = batch.attempts
-        delivery = _AT_ONCE if attempts == 1 else Delivery(status="delivered", attempts=attempts)
+        delivery = Delivery(status="delivered", attempts=batch.attempts)
         self._settle(batch.works, "delivered", delivery)
 
     def rejected(self, batch: Batch, error: DfineryError) -> None:
@@ -242,6 +241,9 @@ class Producer:
     def dropped(self, works: Sequence[Work], error: DfineryError) -> None:
         """Enter works that were given up."""
         self._settle(works, "dropped", error)
+
+    def away(self) -> None:
+        """Nothing gets through; without a spool there is nothing to be done about it."""
 
     def hopeless(self, error: DfineryError) -> None:
         """Let nobody wait for room that will not come."""
@@ -262,16 +264,16 @@ class Producer:
 
     def _settle(self, works: Sequence[Work], fate: Fate, outcome: Delivery | DfineryError) -> None:
         self._accounts.settle(works, fate, outcome)
-        if self._room.crowded:
-            self._room.grant()
+        self._room.grant()
 
     def _offer(self, key: bytes, receipt: Receipt) -> Awaitable[None] | None:
         """Take a work over. Returns what the caller has to wait for before it goes on, if anything."""
         if (
             self._closing is not None
             or self._dispatcher.health.refused is not None
+            or asyncio.get_running_loop() is not self._loop
+            or os.getpid() != self._pid
             or self._accounts.closing is not None
-            or not self._place.is_here()
         ):
             self._check_open()
         if self._room.has(receipt):
@@ -281,7 +283,7 @@ class Producer:
                 self._since_yield = 0
                 return asyncio.sleep(0)
         elif self._config.on_full == "drop_newest":
-            self._drop_newest(receipt)
+            self._drop_newest(receipt, self._room.full())
         elif self._config.on_full == "raise":
             raise self._room.full()
         else:
@@ -295,19 +297,21 @@ class Producer:
         if not self._dispatcher.pumping:
             self._dispatcher.wake()
 
-    def _drop_newest(self, receipt: Receipt) -> None:
+    def _drop_newest(self, receipt: Receipt, reason: DfineryError) -> None:
         self._books.accept(receipt)
-        self._books.settle([receipt], "dropped")
-        Receipt.resolve([receipt], self._room.full())
+        self._accounts.settle([receipt], "dropped", reason)
         dropped = self._books.fates["dropped"]
         message = f"the queue is full: new events are dropped, {dropped} so far"
         self._warnings.warning("full", self._time(), message, {"dropped": dropped})
 
     def _check_open(self) -> None:
-        if not self._place.is_here():
+        if asyncio.get_running_loop() is not self._loop or os.getpid() != self._pid:
             raise ClientClosed("the producer belongs to another event loop or process; make one in each")
         if self._accounts.closing is not None or self._closing is not None:
             raise ClientClosed("the producer is closed") from self._failure
+        self._check_way()
+
+    def _check_way(self) -> None:
         health = self._dispatcher.health
         if health.refused is not None and (reason := health.hopeless(self._time())):
             raise _refusal(reason)
@@ -329,6 +333,9 @@ class Producer:
         if timeout is None or timeout > 0:
             await self.flush(timeout)
         self._finish()
+        await self._tell_rejections(deadline)
+
+    async def _tell_rejections(self, deadline: float | None) -> None:
         if self._rejects is not None:
             try:
                 async with asyncio.timeout_at(deadline):
@@ -341,7 +348,7 @@ class Producer:
         if self._accounts.closing is None:
             self._failure = failure
             self._refuse_waiting()
-            left = self._dispatcher.stop()
+            left = [work for _, work in self._dispatcher.stop()]
             self.dropped(left, failure or ClientClosed("the producer closed before this was delivered"))
             self._accounts.close(self._figures())
 

@@ -13,7 +13,7 @@ from dfinery_async.models import Delivery
 __all__ = ["Receipt"]
 
 
-class Receipt(Work, eq=False):
+class Receipt(Work, eq=False, weakref=True):
     """The promise of an outcome for one accepted unit.
 
     `await receipt` gives a `Delivery`, or raises `DeliveryError` whose `__cause__` says why it could not be delivered.

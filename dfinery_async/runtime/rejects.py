@@ -28,18 +28,27 @@ _log = logging.getLogger("dfinery_async.producer")
 
 
 class Rejects:
-    """Hands rejections over one by one, in order. A callback that fails is logged once and harms nothing else."""
+    """Hands rejections over one by one, in order. A callback that fails is logged once and harms nothing else.
+
+    Args:
+        on_rejected: where they go.
+        tasks: who owns the task that hands them over.
+
+    Attributes:
+        handed_over: called with each refused work when its rejection was handed over.
+    """
 
     def __init__(self, on_rejected: OnRejected, tasks: TaskOwner) -> None:
+        self.handed_over: Callable[[Work], None] | None = None
         self._call = on_rejected if callable(on_rejected) else _file_writer(Path(on_rejected))
         self._tasks = tasks
-        self._queue: deque[Rejection] = deque()
+        self._queue: deque[tuple[Rejection, Work]] = deque()
         self._running: asyncio.Task[None] | None = None
         self._complained = False
 
     def put(self, batch: Batch, error: DfineryError) -> None:
         """Hand over soon what a refused request carried."""
-        self._queue.extend(_rejection(batch, work, error) for work in batch.works)
+        self._queue.extend((_rejection(batch, work, error), work) for work in batch.works)
         if self._running is None:
             self._running = self._tasks.start(self._run(), "rejects")
 
@@ -51,7 +60,10 @@ class Rejects:
     async def _run(self) -> None:
         try:
             while self._queue:
-                await self._hand_over(self._queue.popleft())
+                rejection, work = self._queue.popleft()
+                await self._hand_over(rejection)
+                if self.handed_over is not None:
+                    self.handed_over(work)
         finally:
             self._running = None
 

@@ -29,11 +29,6 @@ class Room:
         self._enter = enter
         self._waiting: deque[tuple[asyncio.Future[None], bytes, Receipt]] = deque()
 
-    @property
-    def crowded(self) -> bool:
-        """Whether anybody waits."""
-        return bool(self._waiting)
-
     def has(self, receipt: Receipt) -> bool:
         """Whether a work may come in now."""
         return not self._waiting and self._books.has_room(receipt, self._config)
@@ -58,6 +53,13 @@ class Room:
                 self._enter(key, receipt)
                 waiter.set_result(None)
             self._waiting.popleft()
+
+    def divert(self, take: Callable[[bytes, Receipt, asyncio.Future[None]], None]) -> None:
+        """Let all who wait go another way, which ends their wait."""
+        waiting, self._waiting = self._waiting, deque()
+        for waiter, key, receipt in waiting:
+            if not waiter.done():
+                take(key, receipt, waiter)
 
     def refuse(self, error: Callable[[], Exception]) -> None:
         """Send away all who wait."""

@@ -52,3 +52,45 @@ def test_a_work_is_entered_once() -> None:
     books.settle([unit], "delivered")
     with pytest.raises(ValueError, match="settled twice"):
         books.settle([unit], "delivered")
+
+
+def test_works_on_disk_alone_are_counted_apart_and_covered_by_flushes() -> None:
+    books = Books()
+    assert books.find(3, 6) == 0
+    first, second = work(), work()
+    books.accept(first)
+    books.accept(second)
+    assert (books.accepted, books.pending, books.away, books.away_bytes) == (5, 2, 3, 6)
+
+    epoch = books.close_epoch()
+    books.put_away(first)
+    assert (books.pending, books.pending_bytes, books.away, books.away_bytes) == (1, 2, 4, 8)
+    assert not books.settle([second], "delivered")
+    assert not books.settle_away(2, 4, 0, "rejected")
+    assert not books.settle_away(0, 0, 7, "rejected")
+    books.bring_back(first)
+    assert (books.pending, books.away) == (1, 1)
+    assert not books.settle([first], "delivered")
+    assert books.open_up_to(epoch)
+    assert books.settle_away(1, 2, 0, "rejected")
+    assert not books.open_up_to(epoch)
+    assert books.accepted == sum(books.fates.values()) == 5
+
+
+def test_what_is_on_disk_alone_stays_there_at_the_end() -> None:
+    books = Books()
+    books.find(3, 6)
+    books.keep_away()
+    assert (books.fates["spooled"], books.away, books.away_bytes) == (3, 0, 0)
+
+
+def test_a_work_that_was_not_taken_over_leaves_no_trace() -> None:
+    books, first, second = Books(), work(), work()
+    books.accept(first)
+    books.accept(second)
+    epoch = books.close_epoch()
+    assert not books.withdraw(first)
+    assert books.open_up_to(epoch)
+    assert books.withdraw(second)
+    assert (books.accepted, books.pending, books.pending_bytes) == (0, 0, 0)
+    assert not books.open_up_to(epoch)

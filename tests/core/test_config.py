@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from dfinery_async import ConfigError, ConnectionConfig, PacingConfig, RetryConfig, TimeoutConfig
+from dfinery_async import ConfigError, ConnectionConfig, PacingConfig, RetryConfig, SpoolConfig, TimeoutConfig
 from dfinery_async.config import (
     DEFAULT_BASE_URL,
     DeliveryConfig,
@@ -330,3 +331,27 @@ def test_the_environment_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("DFINERY_EXPORT_TOKEN", "tok-2")
 
     assert environment() == {"export_token": "tok-2"}
+
+
+def test_a_spool_is_named_by_a_path_or_a_config(tmp_path: Path) -> None:
+    assert SpoolConfig.of("here") == SpoolConfig(path="here")
+    assert SpoolConfig.of(tmp_path) == SpoolConfig(path=tmp_path, mode="always", durability="power")
+    config = SpoolConfig(path="here", mode="on_failure", durability="process", exclusive=True)
+    assert SpoolConfig.of(config) is config
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"path": ""}, "path of a spool"),
+        ({"path": "a\0b"}, "path of a spool"),
+        ({"path": 7}, "path of a spool"),
+        ({"path": "x", "mode": "sometimes"}, "mode of a spool"),
+        ({"path": "x", "durability": "eternal"}, "durability of a spool"),
+        ({"path": "x", "max_bytes": 0}, "max_bytes"),
+        ({"path": "x", "max_bytes": 1000}, "at least 1048576"),
+    ],
+)
+def test_a_spool_that_cannot_work_is_refused(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        SpoolConfig(**options)

@@ -49,6 +49,7 @@ from dfinery_async import (
     Report,
     RetryConfig,
     ServerError,
+    SpoolConfig,
     SpoolCorrupt,
     SpoolError,
     SpoolFull,
@@ -146,6 +147,14 @@ async def exports(client: DfineryClient) -> None:
     saved = await client.export_profiles(identities=True).save("profiles.jsonl")
     assert_type(saved.path, Path)
     assert_type(saved.rows, int)
+
+
+async def spooling(client: DfineryClient) -> None:
+    """A producer that keeps on disk what it accepted."""
+    config = SpoolConfig(path=Path("spool"), mode="on_failure", durability="process", max_bytes=1 << 30, exclusive=True)
+    async with client.producer(spool=config) as producer, client.producer(spool="spool") as other:
+        assert_type(producer, Producer)
+        assert_type(await other.flush(), Report)
 
 
 async def producing(client: DfineryClient) -> None:

@@ -1,0 +1,89 @@
+"""What tests of the spool share: virtual time beside a thread, and looks into its folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import far_end
+from far_end import FarEnd, VirtualLoop
+
+from dfinery_async import Event, Identity, Stats
+from dfinery_async.core import codec
+from dfinery_async.core.spool_rows import Row, row_of
+from dfinery_async.core.work import Work
+
+T = TypeVar("T")
+
+BINDING = "svc at https://openapi.dfinery.ai"
+
+
+class InlineLoop(VirtualLoop):
+    """Virtual time in which work for a thread takes none: it is done at once, and nobody waits for another clock."""
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override] # any arguments
+        future: asyncio.Future[T] = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except BaseException as error:  # noqa: BLE001 - as a thread would
+            future.set_exception(error)
+        return future
+
+
+def virtually(scenario: Coroutine[Any, Any, T]) -> T:
+    """Run a scenario in virtual time, the spool's thread included."""
+    return far_end.virtually(scenario, InlineLoop)
+
+
+def in_real_time(scenario: Coroutine[Any, Any, T]) -> T:
+    """Run a scenario with the spool's thread, as a program does."""
+    return asyncio.run(scenario)
+
+
+def numbered(number: int, **properties: Any) -> Event:
+    return Event("e", properties={"n": number, **properties})
+
+
+def balanced(stats: Stats) -> bool:
+    return stats.accepted == stats.delivered + stats.rejected + stats.dropped + stats.spooled + stats.pending
+
+
+def by_user(api: FarEnd) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = defaultdict(list)
+    for user, number in api.applied():
+        found[user].append(number)
+    return dict(found)
+
+
+def work(number: int) -> Work:
+    payload = codec.encode_event(numbered(number))
+    return Work("events", payload, len(payload))
+
+
+def rows(numbers: Iterable[int], seed: int, user: str = "u") -> list[Row]:
+    key = codec.encode_identity(Identity(external_id=user))
+    return [row_of(number, key, work(number), seed) for number in numbers]
+
+
+def rows_on_disk(folder: Path) -> int:
+    """Count what waits in all slots of a folder that nobody uses."""
+    count = 0
+    for path in folder.glob("slot-*/spool.db"):
+        with closing(sqlite3.connect(path)) as db:
+            count += db.execute("SELECT count(*) FROM unit").fetchone()[0]
+    return count
+
+
+def bytes_in(folder: Path) -> bytes:
+    """All that stands in any file of a folder."""
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def modes(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): oct(os.lstat(path).st_mode & 0o7777) for path in folder.rglob("*")}
