@@ -47,6 +47,7 @@ from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import check_user_properties
 from dfinery_async.runtime.loading import Progress, Reporter, Source
 from dfinery_async.runtime.pacer import make_pacers
+from dfinery_async.runtime.place import Place
 from dfinery_async.runtime.probe import probe
 from dfinery_async.runtime.producer import Producer
 from dfinery_async.runtime.rejects import OnRejected
@@ -111,7 +112,7 @@ class DfineryClient(ExportCalls):
         self._caller = Caller(self._gateway, retry=self._retry, tasks=self._tasks, random=self._random)
         self._producers: list[Producer] = []
         self._closing: asyncio.Task[None] | None = None
-        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None  # process and loop of the first use
+        self._place: Place | None = None  # of the first use
 
     @classmethod
     def from_env(cls, **settings: Any) -> DfineryClient:
@@ -337,10 +338,9 @@ class DfineryClient(ExportCalls):
     def _check_open(self) -> None:
         if self._closing is not None:
             raise ClientClosed("the client is closed; make a new one")
-        home = (os.getpid(), asyncio.get_running_loop())
-        if self._home is None:
-            self._home = home
-        elif self._home != home:
+        if self._place is None:
+            self._place = Place()
+        elif not self._place.is_here():
             raise ClientClosed("the client belongs to another event loop or process; make one in each")
 
 

@@ -85,23 +85,29 @@ CORE_MUST_NOT_CALL = {"now", "today", "utcnow", "uuid1", "uuid4", "open", "print
 OUTSIDERS = {
     "aiolimiter": ["runtime.*"],
     "anyio": ["runtime.*"],
+    "backports": ["runtime.zstd"],
     "certifi": ["runtime.transport", "runtime.wire.transport"],
+    "compression": ["runtime.zstd"],  # of the standard library from Python 3.14 on
     "cyclopts": ["cli.*"],
+    "fastapi": ["integrations.fastapi"],
     "httpcore": ["runtime.transport", "runtime.wire.*"],
     "httptools": ["runtime.wire.answer"],
     "httpx": ["runtime.shards", "runtime.transport", "runtime.wire.patched", "runtime.wire.transport"],
     "msgspec": ["*"],
+    "pyarrow": ["runtime.arrow"],
     "rich": ["cli.*"],
     "starlette": ["emulator.*"],
     "uvicorn": ["emulator.*"],
 }
 
-COMES_WITH = {"certifi": "httpx", "httpcore": "httpx"}
+COMES_WITH = {"certifi": "httpx", "compression": "backports", "httpcore": "httpx"}
 
 NEVER_AT_IMPORT = [
     "aiolimiter",
     "anyio",
+    "backports",
     "cyclopts",
+    "fastapi",
     "httpcore",
     "httptools",
     "httpx",

@@ -12,10 +12,11 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from dfinery_async.core.columns import KNOWN_COLUMNS, Kind as Standard
 from dfinery_async.core.nearest import nearest
 from dfinery_async.core.records import Kind, LineError
+from dfinery_async.core.taxonomy import DataType
 from dfinery_async.redact import safe_text
+from dfinery_async.runtime.taxonomy import standard_taxonomy
 
 __all__ = ["Column", "HeaderError", "read_header"]
 
@@ -73,7 +74,7 @@ _LONG = re.compile(r"[+-]?[0-9]{1,19}")
 _decode_items = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 _Read: TypeAlias = Callable[[str], Any]
-_READERS: Final[dict[Standard, _Read]] = {Standard.DOUBLE: _double, Standard.LONG: _long, Standard.BOOLEAN: _boolean}
+_READERS: Final[dict[DataType, _Read]] = {DataType.DOUBLE: _double, DataType.LONG: _long, DataType.BOOLEAN: _boolean}
 _PLAIN: Final[dict[Kind, dict[str, _Read]]] = {
     "events": {"event_name": str, "event_datetime": str, "event_items": _items, "event_log_id": str},
     "profiles": {},
@@ -133,13 +134,13 @@ def _column(title: str, kind: Kind) -> Column | None:
 
 
 def _reader(name: str) -> _Read:
-    known = KNOWN_COLUMNS.get(name)
-    return str if known is None else _READERS.get(known, str)
+    known = standard_taxonomy().columns.get(name)
+    return str if known is None or known.type is None else _READERS.get(known.type, str)
 
 
 def _names(kind: Kind) -> list[str]:
     part = _PROPERTIES[kind]
-    properties = [f"{part}.{name}" for name in KNOWN_COLUMNS] if part else []
+    properties = [f"{part}.{name}" for name in standard_taxonomy().columns] if part else []
     return [*(f"identity.{name}" for name in IDENTITY), *_PLAIN[kind], *properties]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -20,6 +22,7 @@ from dfinery_async.emulator import Emulator, Fault
 __all__ = ["emulate", "started"]
 
 _HIGHEST_PORT = 65_535
+_REQUESTS_KEPT = 20_000  # for the page; a load of a day must not fill the memory with its records
 
 _Faults = Annotated[
     list[str] | None,
@@ -40,9 +43,12 @@ def emulate(
     import_token_file: Annotated[
         str | None, Parameter(help="File that holds the import token to take; by default one is made up.")
     ] = None,
+    state: Annotated[
+        Path | None, Parameter(help="File that keeps events and profiles from one run to the next; written at the end.")
+    ] = None,
     json: JsonFlag = False,
 ) -> Exit:
-    """Run the API on this machine, in memory, until Ctrl-C.
+    """Run the API on this machine, in memory, until Ctrl-C; with a page for people at its address.
 
     Prints its address and the tokens it takes as lines that a shell can take:
 
@@ -53,9 +59,18 @@ def emulate(
     """
     if not 0 <= port <= _HIGHEST_PORT:
         raise CliError(f"--port: no port has the number {port}; 0 takes a free one")
+    if state is not None and not (state.is_file() or os.access(state.absolute().parent, os.W_OK)):
+        raise CliError(f"--state: {state} can't be written")
     token = None if import_token_file is None else read_token(import_token_file)
     try:
-        emulator = Emulator(port=port, quota=read_quotas(quota), service_id=service_id, import_token=token)
+        emulator = Emulator(
+            port=port,
+            quota=read_quotas(quota),
+            service_id=service_id,
+            import_token=token,
+            state=state,
+            keep_requests=_REQUESTS_KEPT,
+        )
         for text in fault or ():
             emulator.inject(Fault.parse(text))
     except ValueError as error:
@@ -83,6 +98,8 @@ async def started(emulator: Emulator, port: int = 0) -> AsyncGenerator[Emulator]
             await stack.enter_async_context(emulator)
         except ImportError as error:
             raise CliError(str(error)) from None
+        except ValueError as error:
+            raise CliError(f"--state: {error}") from None
         except OSError as error:
             reason = str(error.strerror).lower()
             raise CliError(f"can't listen on port {port}: {reason}; --port 0 takes a free one") from None
@@ -102,4 +119,4 @@ def _announce(emulator: Emulator, *, as_json: bool) -> None:
         return
     for name, value in emulator.environment.items():
         print(f"export {name}={shlex.quote(value)}", flush=True)
-    say(f"the emulator answers at {emulator.base_url}; Ctrl-C ends it")
+    say(f"the emulator answers at {emulator.base_url}, and shows there what comes; Ctrl-C ends it")

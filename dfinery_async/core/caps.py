@@ -25,12 +25,14 @@ class Caps(msgspec.Struct):
         items: items of all its events.
         bytes: size of its body.
         proven: events that go through as far as is known.
+        narrowed: whether that is less than it was at the beginning, so that there is something to learn.
     """
 
     events: int = 100
     items: int = 100
     bytes: int = 1024 * 1024
     proven: int = 0
+    narrowed: bool = False
     _most: int = 0
     _full: int = 0  # full requests delivered since the last trial or refusal
     _patience: int = _LEAST_PATIENCE  # of these, so many before the next trial
@@ -47,7 +49,7 @@ class Caps(msgspec.Struct):
 
     def delivered(self, batch: Batch) -> None:
         """Learn from a request that went through."""
-        if self.proven >= self._most or batch.works[0].family != "events":
+        if not self.narrowed or batch.works[0].family != "events":
             return  # however many profiles are merged, their request holds one
         count = len(batch.works)
         if count == self._trial > self.proven:
@@ -76,4 +78,5 @@ class Caps(msgspec.Struct):
 
     def _begin(self) -> None:
         self.events = self.proven
+        self.narrowed = self.proven < self._most
         self._full = 0

@@ -77,10 +77,11 @@ class _Body:
     Args:
         width: how many columns the header has.
         max_record: bytes of one record at the most.
+        before: rows that came before, as errors count them.
     """
 
-    def __init__(self, width: int, *, max_record: int = MAX_RECORD) -> None:
-        self._rows = 0
+    def __init__(self, width: int, *, max_record: int = MAX_RECORD, before: int = 0) -> None:
+        self._rows = before
         self._width = width
         self._cutter = RecordCutter(max_record)
         self._last_block = b""

@@ -10,20 +10,37 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+import msgspec
+
 from dfinery_async.core.codec import export_body
 from dfinery_async.errors import InvalidInputError
 from dfinery_async.values import check_text
 
-__all__ = ["MAX_DAYS_PER_CALL", "event_export_bodies", "profile_export_body", "split_days"]
+__all__ = ["MAX_DAYS_PER_CALL", "ExportCall", "event_export_calls", "profile_export_call", "split_days"]
 
 MAX_DAYS_PER_CALL = 30
 """Days that one call covers at the most, both ends included (API guide: data of up to 30 days before today)."""
+
+
+class ExportCall(msgspec.Struct, frozen=True):
+    """One call of an export.
+
+    Attributes:
+        body: the request.
+        first: the first day that it asks for, of an export of events.
+        last: the last day, included.
+    """
+
+    body: bytes
+    first: dt.date | None = None
+    last: dt.date | None = None
+
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _EXPORTED_IDENTITY = "df_external_id"
 
 
-def event_export_bodies(
+def event_export_calls(
     from_date: dt.date | str,
     to_date: dt.date | str,
     *,
@@ -32,8 +49,8 @@ def event_export_bodies(
     properties: Iterable[str] | None = None,
     exclude_properties: Iterable[str] | None = None,
     days_per_call: int = MAX_DAYS_PER_CALL,
-) -> list[bytes]:
-    """Return the bodies of the calls that export the events of a range of days, in the order of days.
+) -> list[ExportCall]:
+    """Return the calls that export the events of a range of days, in the order of days.
 
     Args:
         from_date: first day, a date or `yyyy-MM-dd`.
@@ -50,19 +67,19 @@ def event_export_bodies(
     """
     filters = _filter("events", events, exclude_events) | _filter("properties", properties, exclude_properties)
     return [
-        export_body({**filters, "from_date": first.isoformat(), "to_date": last.isoformat()})
+        ExportCall(export_body({**filters, "from_date": first.isoformat(), "to_date": last.isoformat()}), first, last)
         for first, last in split_days(from_date, to_date, days_per_call)
     ]
 
 
-def profile_export_body(
+def profile_export_call(
     *,
     audience: str | None = None,
     properties: Iterable[str] | None = None,
     exclude_properties: Iterable[str] | None = None,
     identities: Iterable[str] | bool | None = None,
-) -> bytes:
-    """Return the body of the call that exports profiles.
+) -> ExportCall:
+    """Return the call that exports profiles.
 
     Args:
         audience: id of the audience whose users are exported; all users by default.
@@ -81,7 +98,7 @@ def profile_export_body(
         # Sent only when asked for: not every version of the vendor's page knows these fields.
         filters["identities"] = [_EXPORTED_IDENTITY]
         filters["identities_condition_type"] = "include"
-    return export_body(filters)
+    return ExportCall(export_body(filters))
 
 
 def split_days(from_date: dt.date | str, to_date: dt.date | str, days_per_call: int) -> list[tuple[dt.date, dt.date]]:

@@ -21,6 +21,7 @@ class FlightLimit:
 
     Attributes:
         size: requests that may be in the air now, at least one.
+        whole: whether that is the most, and the last news was good: one more success changes nothing.
     """
 
     def __init__(self, most: int) -> None:
@@ -29,6 +30,7 @@ class FlightLimit:
         self._limit = float(most)
         self._threshold = math.inf
         self._lowered_at = -math.inf
+        self.whole: bool = True
         self._well = True  # whether the last news was good
 
     def lost(self, launched_at: float, now: float) -> None:
@@ -38,6 +40,7 @@ class FlightLimit:
         if self._well:  # trouble begins; what follows belongs to it
             self._threshold = self._limit / 2
             self._well = False
+        self.whole = False
         self._set(max(1.0, self._limit * _DECREASE))
         self._lowered_at = now
 
@@ -46,6 +49,7 @@ class FlightLimit:
         self._well = True
         if self._limit < self._most and 2 * in_air >= self.size:  # an unused bound proves nothing
             self._set(min(self._most, self._limit + (1.0 if self._limit < self._threshold else 1.0 / self._limit)))
+        self.whole = self._limit >= self._most
 
     def _set(self, limit: float) -> None:
         self._limit = limit

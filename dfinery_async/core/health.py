@@ -57,13 +57,10 @@ class Health:
 
     def observe(self, outcome: Outcome, now: float, *, others_in_air: bool, chance: float) -> None:
         """Note how a request ended. `chance` is uniform in [0, 1)."""
-        self.trouble = outcome.error
         if outcome.error is None:
-            self._unanswered = 0
-            self._waiting_since = now if others_in_air else None
-            self.refused = None
-            self.probe_at = math.inf
+            self.answered(now, others_in_air=others_in_air)
             return
+        self.trouble = outcome.error
         if isinstance(outcome.error, ConnectionFailed):
             self._unanswered += 1
             if self._unanswered >= _SILENT_AFTER and self.silent_for(now) >= _SILENCE:
@@ -79,6 +76,14 @@ class Health:
             self.probe_at = now + self._probe_delay
         else:
             self.refused = None
+            self.probe_at = math.inf
+
+    def answered(self, now: float, *, others_in_air: bool) -> None:
+        """Note a request that went well."""
+        self._waiting_since = now if others_in_air else None
+        if self.trouble is not None:
+            self.trouble = self.refused = None
+            self._unanswered = 0
             self.probe_at = math.inf
 
     def probing(self, now: float) -> None:

@@ -30,9 +30,13 @@ class RetryBudget:
     A bucket of 50 retries. A success earns a tenth of one, and one that was a retry gives itself back besides. While
     the bucket is empty, retries go on at a tenth of the successes, and at least one a second: a storm is slowed, and
     nothing is dropped. (The idea is that of the AWS SDKs' retry quota.)
+
+    Attributes:
+        whole: whether the bucket is full, so that a success earns nothing.
     """
 
     def __init__(self) -> None:
+        self.whole: bool = True
         self._retries = _CAPACITY
         self._next_at = -math.inf
 
@@ -42,10 +46,12 @@ class RetryBudget:
 
     def spend(self, now: float) -> None:
         """Note that a retry goes now."""
+        self.whole = False
         self._retries = max(0.0, self._retries - 1.0)
         self._next_at = now + _SLOWEST
 
     def succeeded(self, *, retried: bool) -> None:
         """Note a request that was answered well."""
-        if self._retries < _CAPACITY:
+        if not self.whole:
             self._retries = min(_CAPACITY, self._retries + _TENTH + retried)
+            self.whole = self._retries == _CAPACITY

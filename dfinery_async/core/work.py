@@ -66,9 +66,10 @@ class Batch(msgspec.Struct, eq=False):
 
     def body(self) -> bytes:
         """Return the request's body: the same bytes for the same works, however often it is sent."""
-        last = self.works[-1]
+        works = self.works
+        last = works[-1]
         if last.family == "events":
-            return codec.events_body(self.key, [work.payload for work in self.works])
+            return codec.events_body(self.key, [work.payload for work in works] if len(works) > 1 else [last.payload])
         if last.family == "identities":
             return codec.identity_body(self.key, last.moment)
         merged: dict[str, Any] = {}

@@ -43,6 +43,9 @@ ENDPOINTS: Final = {
     _PROFILE_EXPORT: "exports",
 }
 
+_NO_SERVICE: Final = Problem("service_id", "missing in the address; it goes into the query")
+_WRONG_SERVICE: Final = Problem("service_id", "not the service of this emulator")
+
 
 @dataclass(slots=True)
 class Call:
@@ -83,6 +86,8 @@ class Api:
         settings: the switches.
         import_tokens: the valid Import tokens; after a reissue the earlier one stays valid for a while.
         export_tokens: the valid Export tokens.
+        limiter: counts calls.
+        generation: changes when the emulator is reset; calls that came before are not carried out any more.
     """
 
     def __init__(self, settings: Settings, store: Store, board: FaultBoard) -> None:
@@ -90,6 +95,7 @@ class Api:
         self.import_tokens: set[str] = set()
         self.export_tokens: set[str] = set()
         self.limiter: Limiter = Limiter()
+        self.generation: int = 0
         self._store = store
         self._board = board
         self._registry = Registry(settings.taxonomy)
@@ -124,21 +130,25 @@ class Api:
 
     def _import(self, call: Call) -> Reply:
         settings = self.settings
+        readable = read(call)
         service = _service_id(call.query)
+        if service != settings.service_id:
+            call.problems = [_WRONG_SERVICE if service else _NO_SERVICE]
         if service is None:
             return import_reply(replies.BAD_REQUEST, settings, status=400)
         if service != settings.service_id:
             return import_reply(replies.INVALID_SERVICE_ID, settings)
         if call.headers.get(b"access_token", b"").decode("latin-1") not in self.import_tokens:
+            call.problems = [Problem("access_token", "the header holds no valid Import token")]
             return import_reply(replies.INVALID_TOKEN, settings)
-        readable = _read(call)
         if not self._within_limit(call):
             return self.throttled(call)
         code = self._load(call) if readable else replies.BAD_REQUEST
         return import_reply(code, settings, status=400 if code == replies.BAD_REQUEST else 200)
 
     def _load(self, call: Call) -> int:
-        if call.path == _EVENTS and event_count(call.body) > validate.MAX_EVENTS:
+        if call.path == _EVENTS and (count := event_count(call.body)) > validate.MAX_EVENTS:
+            call.problems = [Problem("events", f"{count} events in one request; at most {validate.MAX_EVENTS}")]
             return replies.TOO_MANY_EVENTS
         found = self._checks[call.path](call.body, self.settings)
         if found.bad_request:
@@ -197,14 +207,17 @@ class Api:
 
     def _export(self, call: Call) -> Reply:
         settings = self.settings
-        if _service_id(call.query) != settings.service_id:
+        readable = read(call)
+        if (service := _service_id(call.query)) != settings.service_id:
+            call.problems = [_WRONG_SERVICE if service else _NO_SERVICE]
             return export_failure(400, "invalid_parameter")
         scheme, _, token = call.headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or token.strip() not in self.export_tokens:
+            call.problems = [Problem("authorization", "the header holds no valid Export token")]
             return export_failure(401, "unauthorized_token")
         if not call.admitted or not self._within_limit(call):
             return self.throttled(call)
-        if not _read(call):
+        if not readable:
             return export_failure(400, "invalid_parameter")
         export = export_events if call.path == _EVENT_EXPORT else export_profiles
         try:
@@ -232,7 +245,7 @@ def _service_id(query: bytes) -> str | None:
     return values[0] if values else None
 
 
-def _read(call: Call) -> bool:
+def read(call: Call) -> bool:
     """Parse the body. `Content-Type: application/json` is required on every page."""
     media_type = call.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if media_type != b"application/json":

@@ -7,9 +7,8 @@ from email.utils import formatdate
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
-from dfinery_async.emulator.api import ENDPOINTS, Api, Call, event_count
+from dfinery_async.emulator.api import ENDPOINTS, Api, Call, event_count, read
 from dfinery_async.emulator.misfires import misfire
-from dfinery_async.emulator.pages import pages
 from dfinery_async.emulator.records import RequestRecord
 from dfinery_async.emulator.replies import Reply, failure_json
 from dfinery_async.emulator.shapes import is_array, is_object
@@ -18,7 +17,7 @@ from dfinery_async.emulator.wire import reset
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from dfinery_async.emulator.faults import Fault, FaultBoard
 
@@ -33,17 +32,24 @@ class App:
         api: the service behind it.
         board: the faults in force.
         record: takes the record of each request, before its answer is sent.
+        pages: answers what is not the API's.
         stop: set when the emulator stops.
     """
 
     def __init__(
-        self, api: Api, board: FaultBoard, record: Callable[[RequestRecord], None], stop: asyncio.Event
+        self,
+        api: Api,
+        board: FaultBoard,
+        *,
+        record: Callable[[RequestRecord], None],
+        pages: ASGIApp,
+        stop: asyncio.Event,
     ) -> None:
         self._api = api
         self._board = board
         self._record = record
         self._stop = stop
-        self._pages = pages()
+        self._pages = pages
         self._exports = 0
         self._date = (0, b"")
 
@@ -68,6 +74,7 @@ class App:
     async def _call(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         family = ENDPOINTS[path]
+        generation = self._api.generation
         plan = self._board.plan(family, path)
         if plan.fault is not None and plan.fault.kind == "reset":
             self._note(scope, None, None, plan.name)
@@ -82,7 +89,11 @@ class App:
             if content is not None:
                 call = Call(path, scope["query_string"], headers, content, plan, admitted)
                 await self._pause(plan.seconds)
-                await self._answer(call, scope, receive, send)
+                if generation == self._api.generation:
+                    await self._answer(call, scope, receive, send)
+                else:
+                    # It came before a reset: what it carries belongs to another test.
+                    _transport(scope).abort()
         finally:
             self._exports -= holds_slot
 
@@ -93,6 +104,7 @@ class App:
             self._note(scope, call, reply, call.plan.name)
             await self._send(reply, scope, send)
         elif fault.kind == "hang":
+            read(call)
             self._note(scope, call, None, fault.kind)
             await _gone(receive)
         else:

@@ -138,6 +138,20 @@ class Fault:
             raise ValueError(f"fault {text!r}: expected one of 5xx, {', '.join(_KINDS)}")
         return cls(cast("FaultKind", kind), **values)
 
+    def __str__(self) -> str:
+        """The form that `parse` reads; a `match` or a `payload` made in code has none there."""
+        main = _MAIN_OPTIONS.get(self.kind, "rate")
+        texts: dict[str, str] = {}
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name not in {"kind", "payload"} and value != each.default:
+                texts[each.name] = _option_text(each.name, value)
+        first = texts.pop(main, None)
+        if first is None and texts.get("rate", "").endswith("%"):
+            first = texts.pop("rate")
+        head = self.kind if first is None else f"{self.kind}={first}"
+        return ",".join([head, *(f"{name}={text}" for name, text in texts.items())])
+
     def poisons(self, event: Mapping[str, Any]) -> bool:
         """Whether an event is one that this fault has refused."""
         match = self.match
@@ -181,16 +195,28 @@ def _option(name: str, text: str) -> Any:  # noqa: PLR0911  # one line for each 
         raise ValueError(f"fault: {name}={text!r} can't be read") from None
 
 
+def _option_text(name: str, value: Any) -> str:
+    if name == "rate":
+        percent = f"{value * 100:g}%"
+        return percent if float(percent[:-1]) / 100 == value else repr(value)
+    if name == "seconds":
+        short = f"{value * 1000:g}ms" if value < 1 else f"{value:g}s"
+        return short if _DURATION.fullmatch(short) and _option(name, short) == value else repr(value)
+    return f"<{value.__name__}>" if callable(value) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
 class FaultHandle:
     """A fault that is in force.
 
     Attributes:
         fault: the fault.
+        number: tells it from the others.
         hits: how many calls it has hit.
     """
 
-    def __init__(self, fault: Fault, board: FaultBoard) -> None:
+    def __init__(self, fault: Fault, number: int, board: FaultBoard) -> None:
         self.fault = fault
+        self.number = number
         self.hits: int = 0
         self._fitting = 0
         self._board = board
@@ -242,11 +268,18 @@ class FaultBoard:
         self._seed = seed
         self._random = random.Random(seed)  # noqa: S311  # chance that repeats from run to run
         self._handles: tuple[FaultHandle, ...] = ()
+        self._issued = 0
+
+    @property
+    def handles(self) -> tuple[FaultHandle, ...]:
+        """The faults in force, in order of their coming."""
+        return self._handles
 
     def inject(self, fault: Fault) -> FaultHandle:
         """Put a fault in force."""
-        handle = FaultHandle(fault, self)
         with self._lock:
+            self._issued += 1
+            handle = FaultHandle(fault, self._issued, self)
             self._handles = (*self._handles, handle)
         return handle
 

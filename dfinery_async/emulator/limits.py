@@ -100,13 +100,25 @@ class Limiter:
         """Forget all calls."""
         self._windows = {}
 
-    def take(self, family: str, cost: int, settings: Settings) -> Standing | None:
-        """Count a call; None when the family has no limit."""
-        quota = settings.quota.get(family, DEFAULT_QUOTAS[family])
+    def look(self, family: str, settings: Settings) -> tuple[Quota, int, float | None] | None:
+        """The limit, the calls left, and the end of the window, without counting; None when there is no limit.
+
+        The end is None when no window is open.
+        """
+        quota = _quota(family, settings)
         if quota is None:
             return None
-        if isinstance(quota, str):
-            quota = Quota.parse(quota)
+        now = settings.clock()
+        reset, used = self._windows.get(family, (-math.inf, 0))
+        if now >= reset or reset > now + quota.seconds:
+            return quota, quota.calls, None
+        return quota, quota.calls - used, reset
+
+    def take(self, family: str, cost: int, settings: Settings) -> Standing | None:
+        """Count a call; None when the family has no limit."""
+        quota = _quota(family, settings)
+        if quota is None:
+            return None
         now = settings.clock()
         reset, used = self._windows.get(family, (-math.inf, 0))
         period = quota.seconds
@@ -119,6 +131,11 @@ class Limiter:
         used = used + cost if allowed else quota.calls
         self._windows[family] = (reset, used)
         return Standing(allowed, quota, quota.calls - used, reset)
+
+
+def _quota(family: str, settings: Settings) -> Quota | None:
+    quota = settings.quota.get(family, DEFAULT_QUOTAS[family])
+    return Quota.parse(quota) if isinstance(quota, str) else quota
 
 
 def limit_headers(standing: Standing, settings: Settings) -> list[tuple[bytes, bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dfinery_async.emulator import replies
+from dfinery_async.emulator.api import read
 from dfinery_async.emulator.limits import Standing
 from dfinery_async.emulator.replies import Reply, export_failure, html_reply, import_reply
 
@@ -22,6 +23,8 @@ def misfire(fault: Fault, call: Call, api: Api) -> Reply:
     """The answer to a call that a fault has hit; kinds without an answer of their own get the API's."""
     if fault.processed:
         api.answer(call)
+    else:
+        read(call)  # so that the record tells whom the fault has hit
     match fault.kind:
         case "status":
             reply = _status(fault, call, api)

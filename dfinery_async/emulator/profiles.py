@@ -93,6 +93,9 @@ class People:
         self._issued: set[str] = set()
         self._updates = 0
 
+    def __len__(self) -> int:
+        return len(self._alive)
+
     def __iter__(self) -> Iterator[Person]:
         return iter(self._alive.values())
 

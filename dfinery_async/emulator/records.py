@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from dfinery_async.emulator import replies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dfinery_async.emulator.validate import Problem
+
+Outcome = Literal["accepted", "refused", "throttled", "failed"]
+
+_SERVER_ERRORS: Final = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,3 +57,21 @@ class RequestRecord:
     def headers(self) -> dict[str, str]:
         """The headers by lower-case name."""
         return {name.decode("latin-1"): value.decode("latin-1") for name, value in self.raw_headers}
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it.
+
+        "accepted": carried out, and said so. "refused": the API's no. "throttled": over a limit. "failed": no answer, a
+        server error, or an answer that is not the API's or not whole; whether it was carried out its caller can't know.
+        """
+        status, code = self.status, self.code
+        if status is None or self.fault == "truncate":
+            return "failed"
+        if code == replies.OK or (self.family == "exports" and self.message == "OK"):
+            return "accepted"
+        if code == replies.TOO_MANY_REQUEST or status == replies.HTTP_TOO_MANY:
+            return "throttled"
+        if replies.BAD_REQUEST <= (code or 0) < replies.INTERNAL_SERVER_ERROR:
+            return "refused"
+        return "refused" if code is None and replies.HTTP_BAD_REQUEST <= status < _SERVER_ERRORS else "failed"

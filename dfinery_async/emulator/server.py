@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from dfinery_async.emulator import state
 from dfinery_async.emulator.api import Api
+from dfinery_async.emulator.desk import Desk
 from dfinery_async.emulator.faults import FaultBoard
+from dfinery_async.emulator.journal import Journal
 from dfinery_async.emulator.settings import Settings
 from dfinery_async.emulator.store import Store
 from dfinery_async.emulator.thread import ServerThread
@@ -63,7 +65,7 @@ class Emulator:
         self._store = Store(self.settings.seed)
         self._board = FaultBoard(self.settings.seed)
         self._api = Api(self.settings, self._store, self._board)
-        self._requests: list[RequestRecord] = []
+        self._journal = Journal(self.settings.keep_requests)
         self._port: int | None = None
         self._run: ServerThread | None = None
         self._reset_tokens()
@@ -107,7 +109,7 @@ class Emulator:
     @property
     def requests(self) -> list[RequestRecord]:
         """The requests that were received, in order of their answers."""
-        return list(self._requests)
+        return self._journal.records()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -125,11 +127,12 @@ class Emulator:
 
     def reset(self) -> None:
         """Forget all events, profiles, requests, used quota, faults and changes of tokens; the server stays up."""
+        self._api.generation += 1
         self._board.reset()
         self._store.reset()
         self._api.limiter.reset()
         self._reset_tokens()
-        self._requests = []
+        self._journal.clear()
 
     def start(self) -> Self:
         """Start the server; returns when it answers.
@@ -207,18 +210,25 @@ class Emulator:
     async def _serve(self, listener: socket.socket, stop: asyncio.Event, ready: Callable[[], None]) -> None:
         # Here, so that the package can be imported without the extra, and quickly.
         from dfinery_async.emulator.app import App  # noqa: PLC0415
+        from dfinery_async.emulator.pages import pages  # noqa: PLC0415
         from dfinery_async.emulator.wire import serve  # noqa: PLC0415
 
         path = Path(self.settings.state) if self.settings.state is not None else None
         if path is not None and path.exists():
             state.load(self._store, path)
-        app = App(self._api, self._board, self._record, stop)
+        desk = Desk(
+            api=self._api,
+            board=self._board,
+            journal=self._journal,
+            store=self._store,
+            address=self.base_url,
+            environment=self.environment,
+            reset=self.reset,
+        )
+        app = App(self._api, self._board, record=self._journal.add, pages=pages(desk), stop=stop)
         await serve(app, listener, self.settings.keep_alive, stop, ready)
         if path is not None:
             state.save(self._store, path)
-
-    def _record(self, record: RequestRecord) -> None:
-        self._requests.append(record)
 
 
 def _listen(port: int) -> socket.socket:

@@ -38,6 +38,7 @@ class Settings:
         seed: start of the random numbers for unified ids and for the chance of faults.
         state: a file that keeps events and profiles between runs: read at the start if it exists, written at the stop.
         keep_bodies: whether `requests` keep the parsed bodies; switch off for a heavy load.
+        keep_requests: how many of the latest `requests` are kept; None keeps all.
         code_type: `code` as a string with `data` true ("Loading an event"), or as an integer with `data` null
             ("Detailed response" of the Import API): the samples have both.
         items_limit: whether 100 items are the most of a "request" or of an "event"; "Loading an event" says both.
@@ -87,6 +88,7 @@ class Settings:
     seed: int = 0
     state: Path | str | None = None
     keep_bodies: bool = True
+    keep_requests: int | None = None
 
     code_type: Literal["string", "integer"] = "string"
     items_limit: Literal["request", "event"] = "request"

@@ -38,7 +38,12 @@ def save(store: Store, path: Path) -> None:
             }
             file.write(json.dumps(line) + "\n")
         for stored in events:
-            line = {"event": stored.event, "unified_id": stored.person.current.unified_id, "arrived": stored.arrived}
+            line = {
+                "event": stored.event,
+                "unified_id": stored.person.current.unified_id,
+                "arrived": stored.arrived,
+                "together": stored.together,
+            }
             file.write(json.dumps(line) + "\n")
     aside.replace(path)
 
@@ -68,7 +73,7 @@ def _check_format(line: str) -> None:
 
 def _load_line(line: dict[str, Any], store: Store, everyone: dict[str, Person]) -> None:
     if "event" in line:
-        store.restore_event(line["event"], everyone[line["unified_id"]], line["arrived"])
+        store.restore_event(line["event"], everyone[line["unified_id"]], line["arrived"], line.get("together", 1))
         return
     person = Person(line["unified_id"], len(everyone) + 1)
     person.identities.update(line["identities"])

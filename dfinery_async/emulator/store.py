@@ -76,11 +76,13 @@ class StoredEvent:
         event: the event as it was sent, with its identity beside.
         person: the profile that it belongs to.
         arrived: when it came, in milliseconds since 1970.
+        together: how many events its request stored.
     """
 
     event: dict[str, Any]
     person: Person
     arrived: int
+    together: int
 
 
 class Columns:
@@ -130,7 +132,7 @@ class Store:
                 if unique and log_id in self._seen:
                     continue
                 self._seen.add(log_id)
-                self._append({**event, "identity": identity}, person, arrived)
+                self._append({**event, "identity": identity}, person, arrived, len(events))
 
     def upsert(self, identity: Mapping[str, str]) -> None:
         """Create or update a unified profile."""
@@ -169,11 +171,11 @@ class Store:
             self._people.restore(person, alive=alive)
             Columns.learn(self._columns.user, person.profile().properties)
 
-    def restore_event(self, event: dict[str, Any], person: Person, arrived: int) -> None:
+    def restore_event(self, event: dict[str, Any], person: Person, arrived: int, together: int) -> None:
         """Bring back an event of an earlier run."""
         with self._lock:
             self._seen.add(event["event_log_id"].lower())
-            self._append(event, person, arrived)
+            self._append(event, person, arrived, together)
 
     def event_view(self) -> tuple[Iterator[StoredEvent], dict[str, Kind]]:
         """For an export: the events that are there now, and the columns of their properties and items.
@@ -189,8 +191,21 @@ class Store:
         with self._lock:
             return list(self._people), dict(self._columns.user)
 
-    def _append(self, event: dict[str, Any], person: Person, arrived: int) -> None:
-        self._events.append(StoredEvent(event, person, arrived))
+    def newest(self, before: int | None = None) -> Iterator[tuple[int, StoredEvent]]:
+        """The events with their numbers from 1 on, the newest first, those below `before` only."""
+        with self._lock:
+            events = self._events
+            last = len(events) if before is None else min(len(events), before - 1)
+        # The list only ever grows, as in `event_view`.
+        return ((place + 1, events[place]) for place in range(last - 1, -1, -1))
+
+    def sizes(self) -> tuple[int, int]:
+        """How many events and how many profiles there are."""
+        with self._lock:
+            return len(self._events), len(self._people)
+
+    def _append(self, event: dict[str, Any], person: Person, arrived: int, together: int) -> None:
+        self._events.append(StoredEvent(event, person, arrived, together))
         if properties := event.get("event_properties"):
             Columns.learn(self._columns.event, properties)
         for item in event.get("event_items") or ():

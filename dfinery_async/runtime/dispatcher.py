@@ -15,14 +15,14 @@ import asyncio
 import math
 from collections.abc import Iterator, Sequence
 from random import Random
-from typing import Protocol
+from typing import Protocol, cast
 
 from dfinery_async.config import Family, RetryConfig
 from dfinery_async.core.books import Books
 from dfinery_async.core.flight import FlightLimit
 from dfinery_async.core.health import Health
 from dfinery_async.core.lanes import FAMILIES, Lanes
-from dfinery_async.core.outcome import Outcome, Verdict
+from dfinery_async.core.outcome import DELIVERED, Outcome, Verdict
 from dfinery_async.core.retry import RetryBudget, backoff
 from dfinery_async.core.work import Batch, Work
 from dfinery_async.errors import ConnectionFailed, DfineryError
@@ -34,6 +34,7 @@ __all__ = ["YIELD_EVERY", "Dispatcher", "Settler"]
 YIELD_EVERY = 64
 """Units that one caller may hand over before others get a turn of the loop."""
 
+_NEVER = math.inf
 _PATIENCE = 2.0  # seconds that a request may wait to get fuller, while callers are faster than the loop turns
 
 
@@ -81,7 +82,6 @@ class Dispatcher:
         self._retry = retry
         self._tasks = tasks
         self._random = random
-        self._idle: list[asyncio.Future[Batch | None]] = []
         self._in_air: set[Batch] = set()
         self._loop = asyncio.get_running_loop()
         self._time = self._loop.time
@@ -89,10 +89,8 @@ class Dispatcher:
         self._turn_began = 0.0
         self._patience = 0.0
         self._accepted = 0  # units that there were at the last look
-        self._at_hand = False  # whether a worker is about to take the next request at once
-        self._next: Batch | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._rings_at = -math.inf
+        self._rings_at = -_NEVER
         self._budget = RetryBudget()
         self._flight = FlightLimit(max_in_flight)
         self.health: Health = Health(retry)
@@ -158,10 +156,6 @@ class Dispatcher:
             self._gateway.pacers[family].on_credit.remove(self.wake)
         if self._timer is not None:
             self._timer.cancel()
-        for waiter in self._idle:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._idle.clear()
         left = list(self.works())
         self._lanes.take_all()
         return left
@@ -181,33 +175,37 @@ class Dispatcher:
         if self.stopped:
             return
         try:
-            now = self._time()
-            if gone := self._lanes.expired(now):
-                self._drop(gone)
-            if self.health.refused is not None and (reason := self.health.hopeless(now)):
-                self._settler.hopeless(reason)
-            if self.health.probe_at == math.inf:
-                for family, retry in self._lanes.ready(now):
-                    self._hand_out(family, now, retry=retry)
-            elif now >= self.health.probe_at:
-                self._probe(now)
-            self._arm(now)
+            self._send(self._time())
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be left waiting
             self._settler.crashed(error)
+
+    def _send(self, now: float) -> None:
+        if gone := self._lanes.expired(now):
+            self._drop(gone)
+        health = self.health
+        if health.probe_at == _NEVER:
+            for family, retry in self._lanes.ready(now):
+                self._hand_out(family, now, retry=retry)
+        else:
+            if health.refused is not None and (reason := health.hopeless(now)):
+                self._settler.hopeless(reason)
+            if now >= health.probe_at:
+                self._probe(now)
+        self._arm(now)
 
     def _drop(self, gone: Sequence[Work]) -> None:
         trouble = "" if self.health.trouble is None else f"; last trouble: {self.health.trouble}"
         self._settler.dropped(gone, ConnectionFailed(f"not delivered within delivery_timeout{trouble}"))
 
     def _hand_out(self, family: Family, now: float, *, retry: bool) -> None:
-        take_leave = self._gateway.pacers[family].try_take
+        take_leave, lanes, patience = self._gateway.pacers[family].try_take, self._lanes, self._patience
         while (
             len(self._in_air) < self._flight.size
-            and self._lanes.has_ready(family, now, retry=retry, patience=self._patience)
+            and lanes.has_ready(family, now, retry=retry, patience=patience)
             and not (retry and self._budget.wait(now) > 0)
             and take_leave()  # where there is no leave, the pacer wakes us
         ):
-            self._launch(family, now, retry=retry, patience=self._patience)
+            self._launch(family, now, retry=retry, patience=patience)
 
     def _probe(self, now: float) -> None:
         """While nothing gets through, try one request now and then."""
@@ -226,62 +224,55 @@ class Dispatcher:
         batch.launched_at = now
         self.health.launched(now)
         self._in_air.add(batch)
-        if self._at_hand:
-            self._at_hand = False
-            self._next = batch
-        elif self._idle:
-            self._idle.pop().set_result(batch)
-        else:
-            self._tasks.start(self._work(batch), "sender")
-
-    async def _work(self, first: Batch) -> None:
-        """Send one request after another, until the dispatcher stops."""
-        batch: Batch | None = first
+        body = batch.body()
         try:
-            while batch is not None:
-                try:
-                    outcome = await self._gateway.send(batch.endpoint, batch.body())
-                except DfineryError as error:  # a token that is missing or malformed, or its function failed
-                    outcome = Outcome(Verdict.UNAUTHORIZED, error)
-                self._in_air.discard(batch)
-                if self.stopped:
-                    return
-                self._settle(batch, outcome)
-                batch = self._take_next()
-                if batch is None and not self.stopped:
-                    waiter: asyncio.Future[Batch | None] = self._loop.create_future()
-                    self._idle.append(waiter)
-                    batch = await waiter
+            begun = self._gateway.send_soon(batch.endpoint, body, now, batch, self._ended)
+        except DfineryError:
+            begun = False  # the token is missing, malformed, or its function failed: the long way tells
+        if not begun:
+            self._tasks.start(self._carry(batch, body), "sender")
+
+    async def _carry(self, batch: Batch, body: bytes) -> None:
+        """Send one request the long way: where a connection has to be made first, or another transport is used."""
+        try:
+            try:
+                outcome = await self._gateway.send(batch.endpoint, body)
+            except DfineryError as error:  # a token that is missing or malformed, or its function failed
+                outcome = Outcome(Verdict.UNAUTHORIZED, error)
+            self._ended(batch, outcome)
         except BaseException as error:  # whatever it is, nobody may be left waiting
             if not self.stopped:
                 self._settler.crashed(error)
             if not isinstance(error, Exception):
                 raise  # somebody cancelled our task, or the interpreter ends
 
-    def _take_next(self) -> Batch | None:
-        """Pump with a free worker at hand. Returns what it is to send, if anything."""
-        self._at_hand, self._next = True, None
-        self._pump()
-        self._at_hand = False
-        return self._next
+    def _ended(self, batch: Batch, outcome: Outcome | Exception) -> None:
+        """Take in how a request ended, and send what may go now."""
+        self._in_air.discard(batch)
+        if self.stopped:
+            return
+        if outcome.__class__ is not Outcome:
+            self._settler.crashed(cast("Exception", outcome))
+            return
+        try:
+            now = self._time()
+            self._settle(batch, cast("Outcome", outcome), now)
+            self._send(now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be left waiting
+            self._settler.crashed(error)
 
-    def _settle(self, batch: Batch, outcome: Outcome) -> None:
+    def _settle(self, batch: Batch, outcome: Outcome, now: float) -> None:
         """Do to the lanes and the books what an answer means."""
-        now = self._time()
         books = self._books
         books.requests += 1
         if batch.attempts:
             books.retries += 1
         batch.attempts += 1
-        chance = 0.0 if outcome.error is None else self._random.random()
-        self.health.observe(outcome, now, others_in_air=bool(self._in_air), chance=chance)
+        if outcome is DELIVERED:
+            self._delivered(batch, now)
+            return
+        self.health.observe(outcome, now, others_in_air=bool(self._in_air), chance=self._random.random())
         match outcome.verdict:
-            case Verdict.DELIVERED:
-                self._flight.succeeded(len(self._in_air) + 1)
-                self._budget.succeeded(retried=batch.failures > 0)
-                self._lanes.caps.delivered(batch)
-                self._lanes.settle(batch, now)
-                self._settler.delivered(batch)
             case Verdict.RETRY:
                 self._lanes.put_back(batch, now, self._retry_at(batch, outcome, now))
             case Verdict.THROTTLED:
@@ -291,8 +282,23 @@ class Dispatcher:
                 self._lanes.put_back(batch, now)
             case Verdict.REFUSED | Verdict.TOO_LARGE:
                 self._refused(batch, outcome, now)
+            case Verdict.DELIVERED:
+                self._delivered(batch, now)
         if not self.health.open:
             self._settler.away()
+
+    def _delivered(self, batch: Batch, now: float) -> None:
+        """Enter a success. While all goes well there is nothing to learn from one more, and nobody is asked to."""
+        in_air, lanes = len(self._in_air), self._lanes
+        self.health.answered(now, others_in_air=in_air > 0)
+        if not self._flight.whole:
+            self._flight.succeeded(in_air + 1)
+        if not self._budget.whole:
+            self._budget.succeeded(retried=batch.failures > 0)
+        if lanes.caps.narrowed:
+            lanes.caps.delivered(batch)
+        lanes.settle(batch, now)
+        self._settler.delivered(batch)
 
     def _retry_at(self, batch: Batch, outcome: Outcome, now: float) -> float:
         """Say when a request that met passing trouble may go again."""
@@ -316,15 +322,15 @@ class Dispatcher:
     def _arm(self, now: float) -> None:
         """See that the timer rings no later than the next moment at which something that waits is due."""
         next_alarm = self._lanes.sleeps_until
-        covered = now < self._rings_at <= next_alarm or next_alarm == math.inf
-        if covered and self.health.probe_at == math.inf and not self._budget.wait(now):
+        covered = now < self._rings_at <= next_alarm or next_alarm == _NEVER
+        if covered and self.health.probe_at == _NEVER and not self._budget.wait(now):
             return
         when = self._lanes.next_wake()
         if not self.health.open:
             when = _sooner(self.health.probe_at, when, now)
         elif wait := self._budget.wait(now):
             when = _sooner(now + wait, when, now)
-        if when <= now or when == math.inf:
+        if when <= now or when == _NEVER:
             return
         if self._timer is not None:
             if now < self._rings_at <= when:
@@ -335,7 +341,7 @@ class Dispatcher:
 
     def _ring(self) -> None:
         self._timer = None
-        self._rings_at = -math.inf
+        self._rings_at = -_NEVER
         self._pump()
 
 

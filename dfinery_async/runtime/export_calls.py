@@ -8,10 +8,12 @@ from random import Random
 
 from dfinery_async.config import RetryConfig
 from dfinery_async.core.endpoints import EXPORT_EVENTS, EXPORT_PROFILES, Endpoint
-from dfinery_async.core.export_plan import MAX_DAYS_PER_CALL, event_export_bodies, profile_export_body
+from dfinery_async.core.export_plan import MAX_DAYS_PER_CALL, ExportCall, event_export_calls, profile_export_call
+from dfinery_async.core.taxonomy import Taxonomy
 from dfinery_async.runtime.export import Export
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.tasks import TaskOwner
+from dfinery_async.runtime.taxonomy import read_taxonomy
 
 __all__ = ["ExportCalls"]
 
@@ -39,6 +41,7 @@ class ExportCalls:
         exclude_properties: Iterable[str] | None = None,
         days_per_call: int = MAX_DAYS_PER_CALL,
         zone: dt.tzinfo | None = None,
+        taxonomy: Taxonomy | None = None,
     ) -> Export:
         """Prepare an export of events (API guide, "Extracting an event"); nothing is sent before it is entered.
 
@@ -51,11 +54,13 @@ class ExportCalls:
             exclude_properties: all but these.
             days_per_call: days that one call covers, 1 to 30. Each call counts against the quota of 100 an hour.
             zone: time zone of datetimes that come without one; Asia/Seoul by default.
+            taxonomy: types of the service's own columns (`read_taxonomy("…")`); by default the standard ones are
+                known, and others are told by the form of their cells.
 
         Raises:
             InvalidInputError: a date that is none, a range that runs backwards, or a list given both ways.
         """
-        bodies = event_export_bodies(
+        calls = event_export_calls(
             from_date,
             to_date,
             events=events,
@@ -64,7 +69,7 @@ class ExportCalls:
             exclude_properties=exclude_properties,
             days_per_call=days_per_call,
         )
-        return self._export(EXPORT_EVENTS, bodies, zone)
+        return self._export(EXPORT_EVENTS, calls, taxonomy, zone)
 
     def export_profiles(
         self,
@@ -74,6 +79,7 @@ class ExportCalls:
         exclude_properties: Iterable[str] | None = None,
         identities: Iterable[str] | bool | None = None,
         zone: dt.tzinfo | None = None,
+        taxonomy: Taxonomy | None = None,
     ) -> Export:
         """Prepare an export of profiles (API guide, "Extract user profile"); nothing is sent before it is entered.
 
@@ -83,19 +89,33 @@ class ExportCalls:
             exclude_properties: all but these.
             identities: `True` for the column `df_external_id`, the only identity that the API gives out.
             zone: time zone of datetimes that come without one; Asia/Seoul by default.
+            taxonomy: types of the service's own columns (`read_taxonomy("…")`); by default the standard ones are
+                known, and others are told by the form of their cells.
 
         Raises:
             InvalidInputError: names that are no text, or a list given both ways.
         """
-        body = profile_export_body(
+        call = profile_export_call(
             audience=audience,
             properties=properties,
             exclude_properties=exclude_properties,
             identities=identities,
         )
-        return self._export(EXPORT_PROFILES, [body], zone)
+        return self._export(EXPORT_PROFILES, [call], taxonomy, zone)
 
-    def _export(self, endpoint: Endpoint, bodies: Sequence[bytes], zone: dt.tzinfo | None) -> Export:
+    def _export(
+        self, endpoint: Endpoint, calls: Sequence[ExportCall], taxonomy: Taxonomy | None, zone: dt.tzinfo | None
+    ) -> Export:
         self._check_call(endpoint)
-        chance = self._random.random
-        return Export(self._gateway, endpoint, bodies, tasks=self._tasks, retry=self._retry, random=chance, zone=zone)
+        columns = (taxonomy or read_taxonomy()).columns
+        return Export(
+            self._gateway,
+            endpoint,
+            calls,
+            tasks=self._tasks,
+            retry=self._retry,
+            random=self._random.random,
+            kinds={name: column.type for name, column in columns.items() if column.type is not None},
+            zone=zone,
+            width=self._gateway.concurrent_exports,
+        )

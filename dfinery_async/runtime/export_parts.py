@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
 
 from dfinery_async.config import RetryConfig
 from dfinery_async.core.csv_rows import Header, read_header
 from dfinery_async.core.endpoints import Endpoint
+from dfinery_async.core.export_plan import ExportCall
 from dfinery_async.core.outcome import classify_export
 from dfinery_async.core.retry import backoff
 from dfinery_async.errors import (
@@ -17,16 +19,37 @@ from dfinery_async.errors import (
     RateLimited,
     UnexpectedResponse,
 )
+from dfinery_async.runtime.export_progress import Tally
 from dfinery_async.runtime.export_stream import ExportSource, ExportStream
 from dfinery_async.runtime.tasks import TaskOwner
 
-__all__ = ["Part", "Parts"]
+__all__ = ["Answer", "Part", "Parts"]
+
+T = TypeVar("T")
 
 _OK = 200
 _MOST_ATTEMPTS = 3
 _LARGEST_FAILURE = 1024 * 1024
 _NO_CSV = {b"{", b"<"}  # how a failure of the API's begins, and a page from something in between
 _BLANK = b"\xef\xbb\xbf \t\r\n"  # a byte order mark, and blanks
+
+
+class Answer(Protocol):
+    """A whole CSV: on the wire, or kept aside."""
+
+    @property
+    def header(self) -> Header:
+        """The first record."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Once `take()` has returned nothing: whether it is proven that nothing is missing."""
+        ...
+
+    async def take(self) -> bytes:
+        """Return more of what follows the header, nothing at the end."""
+        ...
 
 
 class Part:
@@ -36,10 +59,11 @@ class Part:
         header: the first record.
     """
 
-    def __init__(self, stream: ExportStream, header: Header, rest: bytes) -> None:
-        self.header = header
+    def __init__(self, stream: ExportStream, header: Header, rest: bytes, tally: Tally) -> None:
+        self.header: Header = header
         self._stream = stream
         self._rest = rest
+        self._tally = tally
 
     @property
     def complete(self) -> bool:
@@ -52,10 +76,10 @@ class Part:
         Raises:
             ExportInterrupted: the answer broke off.
         """
-        if self._rest:
-            rest, self._rest = self._rest, b""
-            return rest
-        return await _take(self._stream)
+        data, self._rest = self._rest, b""
+        data = data or await _take(self._stream)
+        self._tally.received(len(data))
+        return data
 
 
 class Parts:
@@ -67,18 +91,22 @@ class Parts:
     Args:
         source: where exports come from; it waits for the quota.
         endpoint: which call.
-        bodies: the requests, one for each part.
+        calls: one for each part.
         tasks: owner of the tasks that read answers.
         retry: waits between attempts.
         random: uniform in [0, 1), for jitter.
         sleep: waits for some seconds.
+
+    Attributes:
+        calls: of the parts.
+        tally: of what arrives.
     """
 
     def __init__(
         self,
         source: ExportSource,
         endpoint: Endpoint,
-        bodies: Sequence[bytes],
+        calls: Sequence[ExportCall],
         *,
         tasks: TaskOwner,
         retry: RetryConfig,
@@ -87,11 +115,12 @@ class Parts:
     ) -> None:
         self._source = source
         self._endpoint = endpoint
-        self._bodies = tuple(bodies)
+        self.calls: tuple[ExportCall, ...] = tuple(calls)
         self._tasks = tasks
         self._retry = retry
         self._random = random
         self._sleep = sleep
+        self.tally: Tally = Tally(len(calls))
         self._stream: ExportStream | None = None
         self._part: Part | None = None
         self._index = -1
@@ -100,7 +129,36 @@ class Parts:
         self._held = 0.0
 
     def __len__(self) -> int:
-        return len(self._bodies)
+        return len(self.calls)
+
+    def one(self, index: int) -> Parts:
+        """Return a part of this alone, for use beside others."""
+        alone = Parts(
+            self._source,
+            self._endpoint,
+            self.calls[index : index + 1],
+            tasks=self._tasks,
+            retry=self._retry,
+            random=self._random,
+            sleep=self._sleep,
+        )
+        alone.tally = self.tally
+        return alone
+
+    async def whole(self, index: int, use: Callable[[Answer], Awaitable[T]]) -> T:
+        """Fetch a part and hand it to `use`, until that has read all of it; it has to begin anew each time.
+
+        Raises:
+            DfineryError: it was fetched three times, or the error is final.
+        """
+        while True:
+            part = await self.open(index)
+            try:
+                return await use(part)
+            except DfineryError as error:
+                await self.failed(error)
+            finally:
+                await self.close()
 
     async def open(self, index: int) -> Part:
         """Return a part with its header read: the one that is open, or else the one at `index`, fetched.
@@ -110,12 +168,13 @@ class Parts:
             ConnectionFailed: no answer came.
         """
         if self._index != index:
+            await self.close()
             self._index = index
             self._failures = self._throttles = 0
             self._held = 0.0
         while self._part is None:
             try:
-                self._part = await self._begin(self._bodies[index])
+                self._part = await self._begin(self.calls[index].body)
             except DfineryError as error:
                 await self.failed(error)
             except BaseException:
@@ -169,7 +228,8 @@ class Parts:
                 continue  # blanks so far: what they begin is not known yet
             header = read_header(data, ended=not more)
             if header is not None:
-                return Part(stream, header, data[len(header.raw) :])
+                self.tally.received(len(header.raw))
+                return Part(stream, header, data[len(header.raw) :], self.tally)
 
     async def _failure(self, stream: ExportStream, status: int, data: bytes) -> DfineryError:
         """Say what an answer means that is no CSV. What can't be read of it is done without."""

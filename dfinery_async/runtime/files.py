@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from dfinery_async.errors import InvalidInputError
 
@@ -47,6 +47,11 @@ class AtomicFile:
     def size(self) -> int:
         """Bytes written so far."""
         return self._file.tell()
+
+    @property
+    def raw(self) -> BinaryIO:
+        """The file itself, for those that write into one."""
+        return self._file
 
     def write(self, data: bytes) -> None:
         """Append."""

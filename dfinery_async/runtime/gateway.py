@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from dfinery_async.config import Family, Origin, Token, TokenSource
 from dfinery_async.core.endpoints import Endpoint
 from dfinery_async.core.outcome import DELIVERED, Outcome, Verdict, classify
 from dfinery_async.core.quota import read_retry_after
-from dfinery_async.core.reply import Headers
+from dfinery_async.core.reply import Headers, RawHeaders
 from dfinery_async.errors import ConfigError, ConnectionFailed, RateLimited
 from dfinery_async.runtime import clock
 from dfinery_async.runtime.pacer import Pacer
-from dfinery_async.runtime.transport import StaleConnection, StreamedReply, Target, Transport
+from dfinery_async.runtime.transport import Reply, StaleConnection, StreamedReply, Target, Transport, fault
 from dfinery_async.runtime.wire.route import Route
 from dfinery_async.version import __version__
 
@@ -29,6 +29,33 @@ _USER_AGENT = f"dfinery-async/{__version__} Python/{platform.python_version()}"
 """The console's log of export calls shows it (user guide, "HTTP API (Export)")."""
 
 _TOO_MANY_REQUESTS = 429
+
+T = TypeVar("T")
+Done: TypeAlias = Callable[[T, Outcome | Exception], None]
+"""Hears the outcome of an attempt, or of the defect that kept us from telling it."""
+
+
+class _Sent(Generic[T]):
+    """An attempt that is under way without a task."""
+
+    __slots__ = ("_about", "_done", "_family", "_gateway")
+
+    def __init__(self, gateway: Gateway, family: Family, about: T, done: Done[T]) -> None:
+        self._gateway = gateway
+        self._family: Family = family
+        self._about = about
+        self._done = done
+
+    def answered(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        outcome: Outcome | Exception
+        try:
+            outcome = self._gateway.heard(self._family, status, headers, body)
+        except Exception as error:  # noqa: BLE001 - whoever waits hears of it, not the event loop
+            outcome = error
+        self._done(self._about, outcome)
+
+    def failed(self, error: Exception) -> None:
+        self._done(self._about, self._gateway.unheard(self._family, fault(error)))
 
 
 class Gateway:
@@ -61,6 +88,7 @@ class Gateway:
             self.set_token("import", import_token)
         if export_token is not None:
             self.set_token("export", export_token)
+        self.concurrent_exports = concurrent_exports
         self._exports = asyncio.Semaphore(concurrent_exports)
         self._patience = patience
 
@@ -84,28 +112,48 @@ class Gateway:
             body: what it carries.
             heard: takes the headers of the reply, where somebody wants them.
         """
-        pacer = self.pacers[endpoint.family]
         try:
             reply = await self._transport.post(self._target(endpoint), body)
         except ConnectionFailed as error:
-            pacer.unanswered()
-            return Outcome(Verdict.RETRY, error, stale=isinstance(error, StaleConnection))
+            return self.unheard(endpoint.family, error)
         except BaseException:
-            pacer.unanswered()
+            self.pacers[endpoint.family].unanswered()
             raise
         if heard is not None:
             heard.append(reply.headers)
-        if reply.status == 200 and reply.body == self._usual:
-            pacer.observe(reply.raw_headers, throttled=False)
+        return self.heard(endpoint.family, reply.status, reply.raw_headers, reply.body)
+
+    def send_soon(self, endpoint: Endpoint, body: bytes, now: float, about: T, done: Done[T]) -> bool:
+        """Make one attempt as `send` does, but without a task, if that can begin at once. Returns whether it has.
+
+        Args:
+            endpoint: the call.
+            body: what it carries.
+            now: monotonic time.
+            about: whatever `done` wants to know.
+            done: is called with it and the outcome, in a later turn of the loop.
+        """
+        return self._transport.post_soon(self._target(endpoint), body, now, _Sent(self, endpoint.family, about, done))
+
+    def heard(self, family: Family, status: int, headers: RawHeaders, body: bytes) -> Outcome:
+        """Say what a reply means, and let the family's pacer learn from it."""
+        pacer = self.pacers[family]
+        if status == 200 and body == self._usual:
+            pacer.observe(headers, throttled=False)
             return DELIVERED
-        outcome = classify(reply.status, reply.body, read_retry_after(reply.headers, clock.wall()))
+        outcome = classify(status, body, read_retry_after(Reply(status, headers, body).headers, clock.wall()))
         if outcome is DELIVERED:
-            self._usual = reply.body
+            self._usual = body
         throttled = outcome.verdict is Verdict.THROTTLED
-        pacer.observe(reply.raw_headers, throttled=throttled)
+        pacer.observe(headers, throttled=throttled)
         if throttled:
-            self.note_throttled(endpoint.family, outcome.error, outcome.retry_after)
+            self.note_throttled(family, outcome.error, outcome.retry_after)
         return outcome
+
+    def unheard(self, family: Family, error: ConnectionFailed) -> Outcome:
+        """Say what it means that no reply came."""
+        self.pacers[family].unanswered()
+        return Outcome(Verdict.RETRY, error, stale=isinstance(error, StaleConnection))
 
     @asynccontextmanager
     async def open(self, endpoint: Endpoint, body: bytes) -> AsyncGenerator[StreamedReply]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import warnings
 from collections.abc import Awaitable, Mapping, Sequence
 from random import Random
@@ -24,6 +23,7 @@ from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import event_receipt, identity_receipt, profile_receipt
 from dfinery_async.runtime.loading import Progress, Reporter, Source, pull
 from dfinery_async.runtime.logs import Seldom
+from dfinery_async.runtime.place import Place
 from dfinery_async.runtime.receipts import Receipt
 from dfinery_async.runtime.rejects import OnRejected, Rejects
 from dfinery_async.runtime.room import Room
@@ -32,6 +32,7 @@ from dfinery_async.runtime.tasks import TaskOwner
 __all__ = ["Producer"]
 
 _log = logging.getLogger("dfinery_async.producer")
+_AT_ONCE = Delivery(status="delivered", attempts=1)
 
 
 class Producer:
@@ -71,9 +72,8 @@ class Producer:
         self._rejects = None if on_rejected is None else Rejects(on_rejected, tasks)
         self._closing: asyncio.Task[None] | None = None
         self._failure: DfineryError | None = None
-        self._loop = asyncio.get_running_loop()
-        self._time = self._loop.time
-        self._pid = os.getpid()
+        self._place = Place()
+        self._time = asyncio.get_running_loop().time
         self._since_yield = 0
         self._warnings = Seldom(_log)
 
@@ -229,7 +229,8 @@ class Producer:
 
     def delivered(self, batch: Batch) -> None:
         """Enter a confirmed request."""
-        delivery = Delivery(status="delivered", attempts=batch.attempts)
+        attempts = batch.attempts
+        delivery = _AT_ONCE if attempts == 1 else Delivery(status="delivered", attempts=attempts)
         self._settle(batch.works, "delivered", delivery)
 
     def rejected(self, batch: Batch, error: DfineryError) -> None:
@@ -264,16 +265,16 @@ class Producer:
 
     def _settle(self, works: Sequence[Work], fate: Fate, outcome: Delivery | DfineryError) -> None:
         self._accounts.settle(works, fate, outcome)
-        self._room.grant()
+        if self._room.crowded:
+            self._room.grant()
 
     def _offer(self, key: bytes, receipt: Receipt) -> Awaitable[None] | None:
         """Take a work over. Returns what the caller has to wait for before it goes on, if anything."""
         if (
             self._closing is not None
             or self._dispatcher.health.refused is not None
-            or asyncio.get_running_loop() is not self._loop
-            or os.getpid() != self._pid
             or self._accounts.closing is not None
+            or not self._place.is_here()
         ):
             self._check_open()
         if self._room.has(receipt):
@@ -305,7 +306,7 @@ class Producer:
         self._warnings.warning("full", self._time(), message, {"dropped": dropped})
 
     def _check_open(self) -> None:
-        if asyncio.get_running_loop() is not self._loop or os.getpid() != self._pid:
+        if not self._place.is_here():
             raise ClientClosed("the producer belongs to another event loop or process; make one in each")
         if self._accounts.closing is not None or self._closing is not None:
             raise ClientClosed("the producer is closed") from self._failure

@@ -29,6 +29,11 @@ class Room:
         self._enter = enter
         self._waiting: deque[tuple[asyncio.Future[None], bytes, Receipt]] = deque()
 
+    @property
+    def crowded(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
     def has(self, receipt: Receipt) -> bool:
         """Whether a work may come in now."""
         return not self._waiting and self._books.has_room(receipt, self._config)

@@ -174,7 +174,7 @@ class SpooledProducer(Producer):
     def _offer(self, key: bytes, receipt: Receipt) -> Awaitable[None] | None:
         if not self._spool.engaged:
             return super()._offer(key, receipt)
-        waiter: asyncio.Future[None] = self._loop.create_future()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         return waiter if self._keep(key, receipt, waiter) else None
 
     def _keep(self, key: bytes, receipt: Receipt, waiter: asyncio.Future[None] | None) -> bool:

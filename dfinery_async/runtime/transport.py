@@ -24,13 +24,13 @@ from dfinery_async.config import ConnectionConfig, Origin, TimeoutConfig
 from dfinery_async.core.reply import Headers, RawHeaders
 from dfinery_async.errors import ConfigError, ConnectionFailed
 from dfinery_async.runtime.shards import Shards
-from dfinery_async.runtime.wire.connection import Address, Disconnected
+from dfinery_async.runtime.wire.connection import Address, Disconnected, Guest
 from dfinery_async.runtime.wire.deadlines import Deadlines
 from dfinery_async.runtime.wire.patched import is_patched
 from dfinery_async.runtime.wire.route import Route, look
 from dfinery_async.runtime.wire.transport import FastTransport
 
-__all__ = ["AsyncBaseTransport", "Reply", "StaleConnection", "StreamedReply", "Target", "Transport"]
+__all__ = ["AsyncBaseTransport", "Reply", "StaleConnection", "StreamedReply", "Target", "Transport", "fault"]
 
 _LARGEST_REPLY = 1024 * 1024
 _POOL_TIMEOUT = 1.0  # of httpx: its pools are asked for no more than they have
@@ -124,7 +124,7 @@ class StreamedReply:
             async for chunk in _pieces(self._response):
                 yield chunk
         except _LONG as error:
-            raise _fault(error) from None
+            raise fault(error) from None
 
 
 class Transport:
@@ -195,7 +195,22 @@ class Transport:
                 )
             )
         except _SHORT as error:
-            raise _fault(error) from None
+            raise fault(error) from None
+
+    def post_soon(self, target: Target, body: bytes, now: float, guest: Guest) -> bool:
+        """Send one request at once, without a task, if a connection of our wire is idle. Returns whether it was.
+
+        Args:
+            target: where to.
+            body: of the request.
+            now: monotonic time.
+            guest: hears how it ended, before or after any other; `fault` says what its error means.
+        """
+        fast = self._fast
+        if fast is None or is_patched():
+            return False
+        data = b"%b%d\r\n\r\n%b" % (target.head, len(body), body)
+        return fast.wire.post_soon(target.address, data, now, self._deadlines, _LARGEST_REPLY, guest=guest)
 
     @asynccontextmanager
     async def stream(self, target: Target, body: bytes) -> AsyncGenerator[StreamedReply]:
@@ -245,7 +260,7 @@ class Transport:
             except _LONG as error:
                 if isinstance(error, httpx.PoolTimeout):
                     shard.renew(pool)
-                raise _fault(error) from None
+                raise fault(error) from None
 
     @asynccontextmanager
     async def _streamed(self, pool: AsyncBaseTransport, request: httpx.Request) -> AsyncGenerator[StreamedReply]:
@@ -253,7 +268,7 @@ class Transport:
             with anyio.fail_after(self._timeouts.total):
                 response = await pool.handle_async_request(request)
         except _LONG as error:
-            raise _fault(error) from None
+            raise fault(error) from None
         try:
             yield StreamedReply(response)
         finally:
@@ -272,7 +287,7 @@ class Transport:
         return httpx.Request("POST", target.url, headers=target.headers, content=body, extensions=extensions)
 
 
-def _fault(error: Exception) -> ConnectionFailed:
+def fault(error: Exception) -> ConnectionFailed:
     """Translate a fault of the HTTP library. Its own text and its request, which carries the token, stay behind."""
     text, ambiguous = next(_FAULTS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _FAULTS)
     stale = error.stale if isinstance(error, Disconnected) else _DISCONNECTED in str(error)

@@ -6,6 +6,7 @@ import shlex
 import signal
 import socket
 
+import httpx
 import pytest
 from cli_kit import start
 
@@ -54,6 +55,20 @@ def test_one_object_with_json(tmp_path):
     assert rest == ""
 
 
+def test_what_came_is_there_in_the_next_run(tmp_path):
+    path = tmp_path / "state.jsonl"
+    found = []
+    for _ in range(2):
+        with start("emulate", "--json", "--state", str(path)) as process:
+            assert process.stdout is not None
+            settings = json.loads(process.stdout.readline())
+            found.append(httpx.get(f"{settings['base_url']}/page/live", trust_env=False).json()["stored"]["events"])
+            asyncio.run(send(settings))
+            process.send_signal(signal.SIGTERM)
+
+    assert found == [0, 1]
+
+
 def test_a_port_in_use(dfinery):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -72,6 +87,8 @@ def test_a_port_in_use(dfinery):
         (["--quota", "visits=1/1m"], "one of events, identities, profiles, exports"),
         (["--fault", "flood"], "expected one of"),
         (["--import-token-file", "missing"], "can't be read"),
+        (["--state", "missing/state.jsonl"], "can't be written"),
+        (["--state", __file__], "no state of the emulator"),
     ],
 )
 def test_wrong_use(dfinery, arguments, message):

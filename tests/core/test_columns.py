@@ -8,11 +8,20 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, strategies as st
 
-from dfinery_async.core.columns import KNOWN_COLUMNS, Kind, bare_log_id, column_kind, row_typer
+from dfinery_async.core.columns import (
+    bare_log_id,
+    row_typer,
+    typed_columns,
+    value_kind,
+    wider_kind,
+)
 from dfinery_async.core.csv_rows import CsvRows, read_header
+from dfinery_async.core.taxonomy import DataType
 from dfinery_async.errors import ExportError
+from dfinery_async.runtime.taxonomy import standard_taxonomy
 
 SEOUL = ZoneInfo("Asia/Seoul")
+KINDS = {name: column.type for name, column in standard_taxonomy().columns.items() if column.type is not None}
 KST = dt.timezone(dt.timedelta(hours=9))
 
 # The vendor's own samples: API guide, "Extracting an event" and "Extract user profile".
@@ -55,12 +64,12 @@ def rows_of(text):
     header = read_header(data)
     assert header is not None
     reader = CsvRows(len(header.columns))
-    type_row = row_typer(header.columns, SEOUL)
+    type_row = row_typer(header.columns, SEOUL, KINDS)
     return [type_row(row) for row in reader.feed(data[len(header.raw) :]) + reader.finish()]
 
 
 def typed(column, text, zone=SEOUL):
-    return row_typer([column], zone)([text])[column]
+    return row_typer([column], zone, KINDS)([text])[column]
 
 
 @pytest.mark.parametrize("sample", EVENT_ROWS)
@@ -75,7 +84,7 @@ def test_the_vendors_event_rows(sample):
 
     hour, minutes = map(int, minute.split(":"))
     moment = dt.datetime(2025, 1, 6, hour, minutes, tzinfo=KST)
-    assert list(row) == EVENT_HEADER.split(",")
+    assert tuple(row) == typed_columns(EVENT_HEADER.split(","))
     assert {column: value for column, value in row.items() if value is not None} == {
         "custom_event_p_boolean": False,
         "df_api_version": "1.0.0",
@@ -83,6 +92,7 @@ def test_the_vendors_event_rows(sample):
         "df_event_datetime": moment,
         "df_event_detail_log_id": log_id,
         "df_event_log_id": log_id,
+        "event_log_id": log_id[-36:],
         "df_event_name": name,
         "df_items_custom_item_boolean": False,
         "df_server_datetime": dt.datetime(2025, 1, 6, 1, 38, 10, 36000, tzinfo=dt.UTC) if server else moment,
@@ -91,7 +101,6 @@ def test_the_vendors_event_rows(sample):
         "df_unified_id": user,
         **({"df_sign_channel": sign} if sign else {}),
     }
-    assert bare_log_id(row["df_event_log_id"]) == log_id[-36:]
 
 
 def test_the_vendors_profile_rows():
@@ -230,18 +239,18 @@ def test_known_columns_hold_what_the_taxonomy_says(column, text, value):
     assert type(typed(column, text)) is type(value)
 
 
-@pytest.mark.parametrize("column", [*KNOWN_COLUMNS, "mine"])
+@pytest.mark.parametrize("column", [*KINDS, "mine"])
 def test_empty_is_none_in_every_column(column):
     assert typed(column, "") is None
 
 
 def test_kinds_go_by_the_columns_name():
-    assert column_kind("df_items_df_quantity") is Kind.LONG
-    assert column_kind("df_quantity") is Kind.UNKNOWN  # items carry a prefix in exports
-    assert len(KNOWN_COLUMNS) == 11 + 10 + 9 + 12
+    assert KINDS["df_items_df_quantity"] is DataType.LONG
+    assert "df_quantity" not in KINDS  # items carry a prefix in exports
+    assert len(KINDS) == 11 + 10 + 9 + 12
 
 
-@given(st.sampled_from([*KNOWN_COLUMNS, "mine"]), st.text())
+@given(st.sampled_from([*KINDS, "mine"]), st.text())
 def test_no_text_raises_and_none_is_lost(column, text):
     value = typed(column, text)
 
@@ -258,7 +267,7 @@ def test_datetimes_come_back(moment):
 
 def test_columns_of_the_same_name_are_an_error():
     with pytest.raises(ExportError, match="'b' comes twice"):
-        row_typer(["a", "b", "c", "b"], SEOUL)
+        row_typer(["a", "b", "c", "b"], SEOUL, {})
 
 
 @given(st.uuids(), st.lists(st.integers(0, 10**13), max_size=2))
@@ -272,3 +281,71 @@ def test_the_bare_log_id_is_the_trailing_uuid(log_id: uuid.UUID, times):
 @pytest.mark.parametrize("text", ["", "1736127490036:", "x:30873a05-62d3-4007-b643-f500a151be24", "30873a05"])
 def test_what_holds_no_log_id_gives_none(text):
     assert bare_log_id(text) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (DataType.DATE, "2025-03-01", dt.date(2025, 3, 1)),
+        (DataType.DATE, "2025-02-30", "2025-02-30"),
+        (DataType.DATE, "2025.3.1", "2025.3.1"),
+        (DataType.DATE, "null", None),
+        (DataType.STRINGS, '["a",null]', ["a", None]),
+        (DataType.STRINGS, "[1]", "[1]"),
+        (DataType.STRINGS, "null", None),
+        (DataType.STRINGS, "a", "a"),
+        (DataType.LONGS, "[1,2]", [1, 2]),
+        (DataType.LONGS, "[1.5]", "[1.5]"),
+        (DataType.DOUBLES, "[1,2.5]", [1.0, 2.5]),
+        (DataType.DOUBLES, "[]", None),
+        (DataType.STRING, "[1]", "[1]"),
+    ],
+)
+def test_a_taxonomy_says_what_a_column_holds(kind, text, value):
+    row = row_typer(["mine", "yours"], SEOUL, {"mine": kind})([text, "true"])
+
+    assert row == {"mine": value, "yours": True}
+    assert type(row["mine"]) is type(value)
+
+
+def test_the_bare_log_id_stands_beside_the_exported_one():
+    log_id = "30873a05-62d3-4007-b643-f500a151be24"
+
+    assert typed_columns(["a", "df_event_log_id", "b"]) == ("a", "df_event_log_id", "event_log_id", "b")
+    assert typed_columns(["event_log_id", "df_event_log_id"]) == ("event_log_id", "df_event_log_id")
+    row = row_typer(["df_event_log_id", "b"], SEOUL, KINDS)([f"17:{log_id}", "x"])
+    assert row == {"df_event_log_id": f"17:{log_id}", "event_log_id": log_id, "b": "x"}
+    assert row_typer(["df_event_log_id", "b"], SEOUL, KINDS)(["", ""])["event_log_id"] is None
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (None, None),
+        (True, DataType.BOOLEAN),
+        (dt.datetime(2025, 3, 1, tzinfo=KST), DataType.DATETIME),
+        ("a", DataType.STRING),
+        (["a", None], DataType.STRINGS),
+        ([1, None], DataType.LONGS),
+        ([1, 1.5], DataType.DOUBLES),
+        ([2**63], DataType.DOUBLES),
+        ([True], DataType.STRING),
+        (["a", 1], DataType.STRING),
+    ],
+)
+def test_a_value_speaks_for_a_kind(value, kind):
+    assert value_kind(value) is kind
+
+
+def test_a_column_has_the_kind_that_holds_all_of_it():
+    kinds = [None, *DataType]
+    assert (
+        wider_kind(DataType.LONGS, DataType.DOUBLES) is wider_kind(DataType.DOUBLES, DataType.LONGS) is DataType.DOUBLES
+    )
+    assert (
+        wider_kind(DataType.LONGS, DataType.STRINGS)
+        is wider_kind(DataType.BOOLEAN, DataType.DATETIME)
+        is DataType.STRING
+    )
+    for kind in kinds:
+        assert wider_kind(kind, None) is wider_kind(None, kind) is wider_kind(kind, kind) is kind

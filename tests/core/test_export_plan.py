@@ -6,18 +6,18 @@ import json
 import pytest
 from hypothesis import given, strategies as st
 
-from dfinery_async.core.export_plan import event_export_bodies, profile_export_body, split_days
+from dfinery_async.core.export_plan import event_export_calls, profile_export_call, split_days
 from dfinery_async.errors import InvalidInputError
 
 DAY = dt.date(2025, 3, 1)
 
 
 def events(*args, **options):
-    return [json.loads(body) for body in event_export_bodies(*args, **options)]
+    return [json.loads(call.body) for call in event_export_calls(*args, **options)]
 
 
 def profiles(**options):
-    return json.loads(profile_export_body(**options))
+    return json.loads(profile_export_call(**options).body)
 
 
 def test_the_vendors_event_sample():
@@ -95,7 +95,7 @@ def test_the_one_identity_is_sent_when_asked_for(identities):
 )
 def test_bad_filters_of_events_are_named(options, field):
     with pytest.raises(InvalidInputError, match=field):
-        event_export_bodies(DAY, DAY, **options)
+        event_export_calls(DAY, DAY, **options)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_bad_filters_of_events_are_named(options, field):
 )
 def test_bad_filters_of_profiles_are_named(options, field):
     with pytest.raises(InvalidInputError, match=field):
-        profile_export_body(**options)
+        profile_export_call(**options)
 
 
 @pytest.mark.parametrize(
@@ -132,14 +132,14 @@ def test_bad_filters_of_profiles_are_named(options, field):
 )
 def test_bad_dates_are_named(date):
     with pytest.raises(InvalidInputError, match="from_date"):
-        event_export_bodies(date, DAY)
+        event_export_calls(date, DAY)
     with pytest.raises(InvalidInputError, match="to_date"):
-        event_export_bodies(DAY, date)
+        event_export_calls(DAY, date)
 
 
 def test_a_range_must_not_run_backwards():
     with pytest.raises(InvalidInputError, match="to_date: lies before"):
-        event_export_bodies("2025-03-02", "2025-03-01")
+        event_export_calls("2025-03-02", "2025-03-01")
 
 
 def test_a_range_is_split_into_calls_of_thirty_days():

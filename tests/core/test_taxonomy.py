@@ -10,7 +10,6 @@ import pytest
 
 import dfinery_async
 from dfinery_async import ConfigError, Event
-from dfinery_async.core.columns import KNOWN_COLUMNS
 from dfinery_async.core.nearest import nearest
 from dfinery_async.core.taxonomy import DataType, Taxonomy, read_content
 from dfinery_async.core.taxonomy_check import event_faults, profile_faults
@@ -82,12 +81,6 @@ def test_the_standard_taxonomy_is_there_with_its_types():
     assert STANDARD.item_properties["df_quantity"].type is DataType.LONG
     assert STANDARD.user_properties["df_gender"].values == ("Male", "Female", "NonBinary", "Other")
     assert repr(STANDARD) == "<Taxonomy of 17 events and 30 properties>"
-
-
-def test_its_columns_are_those_that_exports_are_typed_by():
-    ours = {name: each.type.value for name, each in STANDARD.columns.items() if each.type}
-
-    assert ours == {name: kind.value for name, kind in KNOWN_COLUMNS.items()}
 
 
 def test_a_file_adds_to_what_is_standard():

@@ -25,8 +25,10 @@ from emulator_kit import (
     running,
     until,
 )
+from hypothesis import given, strategies as st
 
 from dfinery_async.emulator import Emulator, Fault
+from dfinery_async.emulator.faults import FaultKind
 
 BODY = events_body(event())
 
@@ -72,6 +74,26 @@ def exchange(emulator: Emulator, path: str = EVENTS, body: Any = BODY) -> bytes:
 )
 def test_faults_in_the_form_of_the_command_line(text: str, fault: Fault) -> None:
     assert Fault.parse(text) == fault
+    assert Fault.parse(str(fault)) == fault
+
+
+@given(
+    kind=st.sampled_from(["latency", "throttle", "status", "truncate", "drip", "lost_answer"]),
+    rate=st.floats(0, 1),
+    seconds=st.floats(0, 1e6),
+    status=st.none() | st.integers(200, 599),
+    size=st.integers(0, 10**9),
+    times=st.none() | st.integers(0, 99),
+    processed=st.booleans(),
+)
+def test_a_fault_is_read_back_from_its_text(kind: FaultKind, **fields: Any) -> None:
+    fault = Fault(kind, **fields)
+
+    assert Fault.parse(str(fault)) == fault
+
+
+def test_a_fault_made_in_code_has_a_text_too() -> None:
+    assert str(Fault("poison", match=lambda _: True)).startswith("poison=<")
 
 
 @pytest.mark.parametrize(

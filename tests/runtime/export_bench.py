@@ -10,15 +10,19 @@ import anyio.lowlevel
 
 from dfinery_async.config import RetryConfig
 from dfinery_async.core.endpoints import EXPORT_EVENTS
+from dfinery_async.core.export_plan import ExportCall
 from dfinery_async.errors import ConnectionFailed
 from dfinery_async.runtime.export import Export
 from dfinery_async.runtime.tasks import TaskOwner
+from dfinery_async.runtime.taxonomy import standard_taxonomy
 
 HEADER = b"df_event_datetime,df_event_name,df_order_id\n"
 ROWS = b"2025-03-01 10:00:00.001,df_purchase,00000001\n2025-03-01 10:00:00.002,df_purchase,00000002\n"
 CSV = HEADER + ROWS
 BREAK = ConnectionFailed("the connection broke")
 HANG = object()
+DAY = dt.date(2025, 3, 1)
+KINDS = {name: column.type for name, column in standard_taxonomy().columns.items() if column.type is not None}
 
 
 class Reply:
@@ -89,12 +93,12 @@ class Bench:
         self.export = Export(
             self.source,
             EXPORT_EVENTS,
-            [f"part {number}".encode() for number in range(parts)],
+            [ExportCall(f"part {n}".encode(), DAY + dt.timedelta(n), DAY + dt.timedelta(n)) for n in range(parts)],
             tasks=self.tasks,
             retry=RetryConfig(),
             random=lambda: 0.5,
             sleep=self.sleep,
-            **options,
+            **{"kinds": KINDS, **options},
         )
 
     async def sleep(self, seconds):

@@ -122,7 +122,7 @@ async def test_an_export_runs_once(tmp_path):
 async def test_rows_and_a_file_exclude_each_other(tmp_path):
     async with Bench(Reply(CSV)) as bench, bench.export as export:
         async for _ in export:
-            with pytest.raises(DfineryError, match="as rows or into one file"):
+            with pytest.raises(DfineryError, match="as rows, as a table or into one file"):
                 await export.save(tmp_path / "a.csv")
             break
         assert await ids(export) == ["00000002"]  # goes on where the first loop left

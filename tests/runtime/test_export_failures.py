@@ -191,7 +191,7 @@ async def test_parts_of_one_file_have_one_header_and_the_same_columns(tmp_path):
 async def test_bad_paths_are_refused_before_anything_is_sent(tmp_path):
     (tmp_path / "dir.csv").mkdir()
     async with Bench() as bench:
-        for name in ("a.txt", "a.csv.gz", "dir.csv"):
+        for name in ("a.txt", "a.parquet.gz", "dir.csv"):
             with pytest.raises(InvalidInputError, match="path"):
                 await bench.export.save(tmp_path / name)
         with pytest.raises(FileNotFoundError):

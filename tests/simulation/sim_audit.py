@@ -105,7 +105,7 @@ def check_leaks(ledger: Ledger, client: DfineryClient, crowds: list[Crowd], loop
         ledger.breaks("leak", f"{transport.taken} places did not come back, {transport.waiting} requests wait")
     for crowd in crowds:
         producer = crowd.producer
-        if len(producer._lanes) or producer._room._waiting or producer._accounts._flushes or producer._dispatcher._idle:
+        if len(producer._lanes) or producer._room._waiting or producer._accounts._flushes:
             ledger.breaks("leak", "a closed producer holds lanes or waiters")
     if any(user.in_air for user in ledger.users):
         ledger.breaks("leak", "a request is still in the air")

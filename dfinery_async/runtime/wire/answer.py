@@ -9,6 +9,7 @@ import httpcore
 import httptools
 
 from dfinery_async.core.reply import RawHeaders
+from dfinery_async.runtime.wire.mold import Mold
 
 __all__ = ["AnswerReader", "Phase"]
 
@@ -40,6 +41,9 @@ class _EndOfReading(Exception):
 class AnswerReader:
     """What has been read of an answer.
 
+    Args:
+        mold: what the usual answers look like, where such are expected.
+
     Attributes:
         status: HTTP status.
         reason: its reason phrase.
@@ -53,16 +57,18 @@ class AnswerReader:
         "_headers",
         "_headless",
         "_largest",
+        "_mold",
         "_parser",
         "_parts",
         "_phase",
         "_size",
+        "_whole",
         "keep",
         "reason",
         "status",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, mold: Mold | None = None) -> None:
         self.status: int = 0
         self.reason: bytes = b""
         self.keep: bool = True
@@ -75,6 +81,8 @@ class AnswerReader:
         self._size = 0
         self._largest = math.inf
         self._headless = False
+        self._mold = mold
+        self._whole = False
 
     @property
     def version(self) -> bytes:
@@ -86,10 +94,11 @@ class AnswerReader:
         """Whether the answer's head tells where its body ends."""
         return self.status in _WITHOUT_BODY or any(name.lower() in _FRAMING for name, _ in self._head)
 
-    def expect(self, largest: float, *, headless: bool) -> None:
+    def expect(self, largest: float, *, headless: bool, whole: bool) -> None:
         """Get ready for the answer to a request.
 
         Args:
+            whole: whether nothing is done with it before it is there to its end.
             largest: bytes of a body that are read at the most; a longer one is left out and counts as empty.
             headless: whether it has a head alone, whatever that says: it answers HEAD.
         """
@@ -97,18 +106,32 @@ class AnswerReader:
         self._largest = largest
         self._headless = headless
         self._head_bytes = 0
+        self._whole = whole and not headless
 
     def feed(self, data: bytes | memoryview) -> httpcore.RemoteProtocolError | None:
         """Read on. Returns what is wrong with the answer, if anything is."""
+        if self._mold is None or not self._whole or self._head_bytes:
+            return self._parse(data)
+        if (usual := self._mold.read(data)) is not None and len(usual[2]) <= self._largest:
+            self.status, self._head, body = usual
+            self._parts = [body]
+            self._phase = _DONE
+            return None
+        error = self._parse(data)
+        if self._phase is _DONE and self.keep and not error:
+            self._mold.learn(bytes(data), self.status, self._head, b"".join(self._parts))
+        return error
+
+    def _parse(self, data: bytes | memoryview) -> httpcore.RemoteProtocolError | None:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.keep = False
             if self._phase is not _DONE:  # else it is whole, and what follows it is not wanted
                 return httpcore.RemoteProtocolError(f"the answer is not HTTP: {type(error).__name__}")
-        if self._phase is _WAITING:
+        if self._phase is not _DONE:
             self._head_bytes += len(data)
-            if self._head_bytes > _LARGEST_HEAD:
+            if self._phase is _WAITING and self._head_bytes > _LARGEST_HEAD:
                 return httpcore.RemoteProtocolError("the answer's head is too long")
         return None
 

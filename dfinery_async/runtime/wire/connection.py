@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import httpcore
 
 from dfinery_async.core.reply import RawHeaders
-from dfinery_async.runtime.wire.answer import AnswerReader, Phase
+from dfinery_async.runtime.wire.answer import Phase
 from dfinery_async.runtime.wire.deadlines import Deadlines
 from dfinery_async.runtime.wire.look import look_at
+from dfinery_async.runtime.wire.mold import Mold
+from dfinery_async.runtime.wire.watch import Watched
 
-__all__ = ["Address", "Connection", "Disconnected"]
+__all__ = ["Address", "Connection", "Disconnected", "Guest"]
 
 Address: TypeAlias = tuple[str, int, bool]
 """Host, port, and whether TLS is spoken."""
@@ -42,7 +44,17 @@ class Disconnected(httpcore.RemoteProtocolError):
         self.stale: bool = stale
 
 
-class Connection(AnswerReader, asyncio.BufferedProtocol):
+class Guest(Protocol):
+    """Whoever sent a request without a task of its own, and is called back in the turn in which it ended."""
+
+    def answered(self, status: int, headers: RawHeaders, body: bytes) -> None:
+        """The whole answer came."""
+
+    def failed(self, error: Exception) -> None:
+        """No whole answer came: one of httpcore's errors says why."""
+
+
+class Connection(Watched, asyncio.BufferedProtocol):
     """A connection to one address.
 
     It reads into a buffer that all connections of a pool share: what arrives is parsed at once, and asyncio need not
@@ -63,32 +75,24 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_began",
         "_buffer",
-        "_deadlines",
         "_drained",
         "_error",
         "_look",
-        "_loop",
         "_on_lost",
-        "_partly",
         "_reading_paused",
         "_served",
-        "_streamed",
-        "_timer",
-        "_touched",
-        "_transport",
+        "_then",
         "_waiter",
         "_writing_paused",
-        "_wrote_at",
         "address",
         "born",
+        "guest",
         "idle_since",
     )
 
     keep: bool
-    _transport: asyncio.Transport  # from `connection_made` on
-    _look: Callable[[float], Sequence[object]]  # the same
+    _look: Callable[[float], Sequence[object]]  # from `connection_made` on, as `_transport`
 
     def __init__(
         self,
@@ -96,27 +100,22 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
         address: Address,
         on_lost: Callable[[Connection], None],
         buffer: memoryview,
+        mold: Mold | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(loop, mold)
         self._buffer = buffer
         self.address: Address = address
         self.born: float = 0.0
         self.idle_since: float = 0.0
-        self._loop = loop
+        self.guest: Guest | None = None
         self._on_lost = on_lost
         self._served = False
-        self._deadlines: Deadlines | None = None
-        self._streamed = False
-        self._partly = False
+        self._then: Callable[[Connection], None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._error: Exception | None = None
         self._reading_paused = False
         self._writing_paused = False
-        self._began = 0.0
-        self._touched = 0.0
-        self._wrote_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
 
     # For the pool.
 
@@ -178,7 +177,7 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
         """
         if self._phase is not _IDLE:
             raise RuntimeError(f"a request on a connection that is {self._phase.name}")
-        self.expect(largest, headless=headless)
+        self.expect(largest, headless=headless, whole=not streamed)
         self._streamed = streamed
         self._partly = streamed
         self._touched = self._wrote_at = now
@@ -189,6 +188,24 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
             self._arm(deadlines)
         self._transport.write(data)
         return waiter
+
+    def post(
+        self, data: bytes, now: float, deadlines: Deadlines, largest: float, then: Callable[[Connection], None]
+    ) -> None:
+        """Send a whole request. Once it has ended, `then` is called, whose `take` gives the answer or raises.
+
+        The arguments are those of `begin`.
+        """
+        if self._phase is not _IDLE:
+            raise RuntimeError(f"a request on a connection that is {self._phase.name}")
+        self.expect(largest, headless=False, whole=True)
+        self._streamed = self._partly = False
+        self._touched = self._wrote_at = self._began = now
+        self._then = then
+        if deadlines is not self._deadlines or self._timer is None:
+            self._deadlines = deadlines
+            self._arm(deadlines)
+        self._transport.write(data)
 
     def take(self) -> tuple[int, RawHeaders, bytes]:
         """Return status, headers and body of the whole answer.
@@ -215,7 +232,7 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
         """Send more of the request's body, and wait while the peer takes nothing."""
         if self.answered or not data:
             return
-        self._touched = self._wrote_at = self._loop.time()
+        self._touched = self._wrote_at = self.now()
         self._transport.write(data)
         if self._writing_paused:
             self._drained = self._loop.create_future()
@@ -227,7 +244,7 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
 
     def written(self) -> None:
         """The request is whole: from now on the peer's time to answer counts."""
-        self._partly, self._touched = False, self._loop.time()
+        self._partly, self._touched = False, self.now()
         self._arm(cast("Deadlines", self._deadlines))
 
     async def head(self, waiter: asyncio.Future[None]) -> tuple[int, RawHeaders]:
@@ -244,7 +261,7 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
                 raise self._error
             if self._phase is not _BODY:
                 return b""
-            self._touched = self._wrote_at = self._loop.time()
+            self._touched = self._wrote_at = self.now()
             self._waiter = self._loop.create_future()
             self._arm(cast("Deadlines", self._deadlines))
             await self._waiter
@@ -269,7 +286,7 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
         """It stands."""
         self._transport = cast("asyncio.Transport", transport)
         self._look = look_at(transport.get_extra_info("socket"))
-        self.born = self._loop.time()
+        self.born = self.now()
         if self._phase is _NEW:
             self._phase = _IDLE
         else:
@@ -295,7 +312,7 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
                 self._transport.abort()
             self._wake()
         else:
-            self._touched = self._loop.time()
+            self._touched = self.now()
             if self._streamed and self._phase is _BODY:
                 if self._size > _PAUSE_READING_AT and not self._reading_paused:
                     self._reading_paused = True
@@ -349,7 +366,15 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
             self._transport.abort()
         self._wake()
 
+    def _awaited(self) -> bool:
+        return self._then is not None or self._waiter is not None or self._drained is not None
+
     def _wake(self) -> None:
+        then = self._then
+        if then is not None:
+            self._then = None
+            then(self)
+            return
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None
@@ -361,40 +386,3 @@ class Connection(AnswerReader, asyncio.BufferedProtocol):
     def _wake_writer(self) -> None:
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
-
-    def _arm(self, deadlines: Deadlines) -> None:
-        """See that the timer rings no later than the next deadline. It is left alone where it rings earlier."""
-        due = min(self._touched + deadlines.read, self._wrote_at + deadlines.write, self._total_at(deadlines))
-        timer = self._timer
-        if timer is not None:
-            if timer.when() <= due:
-                return
-            timer.cancel()
-            self._timer = None
-        if due < math.inf:
-            self._timer = self._loop.call_at(due, self._ring)
-
-    def _ring(self) -> None:
-        """Look whether a deadline has passed; set the timer for the next one if anybody still waits."""
-        self._timer = None
-        deadlines = self._deadlines
-        if deadlines is None or (self._waiter is None and self._drained is None):
-            return
-        now = self._loop.time()
-        if self._transport.get_write_buffer_size():
-            if now >= self._wrote_at + deadlines.write:
-                self._fail(httpcore.WriteTimeout())
-                return
-            self._touched = now  # the time to read begins when all is written
-        else:
-            self._wrote_at = now
-            if self._partly and self._phase is _WAITING:
-                self._touched = now
-        if now >= min(self._touched + deadlines.read, self._total_at(deadlines)):
-            self._fail(httpcore.ReadTimeout())
-        else:
-            self._arm(deadlines)
-
-    def _total_at(self, deadlines: Deadlines) -> float:
-        """When the answer must be whole; the body of a streamed one may take as long as it comes."""
-        return math.inf if self._streamed and self._phase is _BODY else self._began + deadlines.total

@@ -13,13 +13,15 @@ import ssl
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import cast
 
 import httpcore
 import msgspec
 
 from dfinery_async.core.reply import RawHeaders
-from dfinery_async.runtime.wire.connection import Address, Connection
+from dfinery_async.runtime.wire.connection import Address, Connection, Guest
 from dfinery_async.runtime.wire.deadlines import Deadlines
+from dfinery_async.runtime.wire.mold import Mold
 from dfinery_async.runtime.wire.opening import open_connection
 
 __all__ = ["Pool", "PoolLimits", "PoolStats"]
@@ -90,6 +92,8 @@ class Pool:
         self._waiters: deque[_Waiter] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
         self._buffer = memoryview(bytearray(_BUFFER))
+        self._mold = Mold()
+        self._at_hand: Connection | None = None  # that a guest who is just being told may use
         self._gone: asyncio.Future[None] | None = None
         self._closed = False
 
@@ -133,6 +137,33 @@ class Pool:
         finally:
             self.release(connection)
 
+    def post_soon(
+        self, address: Address, data: bytes, now: float, deadlines: Deadlines, largest: float, *, guest: Guest
+    ) -> bool:
+        """Send one whole request at once, if there is an idle connection for it. Returns whether there was.
+
+        Args:
+            address: where to.
+            data: head and body.
+            now: monotonic time.
+            deadlines: of the request.
+            largest: as for `post`.
+            guest: hears how it ended, outside of any task and not before this returns.
+        """
+        connection = self._at_hand
+        if (
+            connection is not None
+            and connection.address == address
+            and now - connection.born < self._limits.age
+            and not connection.has_news()
+        ):
+            self._at_hand = None
+        elif (connection := self._pop(address, now)) is None:
+            return False
+        connection.guest = guest
+        connection.post(data, now, deadlines, largest, self._ended)
+        return True
+
     async def acquire(self, address: Address, connect: float | None, patience: float | None) -> Connection:
         """Return a connection that nobody else uses: an idle one, or a new one.
 
@@ -164,7 +195,7 @@ class Pool:
             if not connection.closed:
                 connection.abort()
             return
-        now = asyncio.get_running_loop().time()
+        now = connection.now()
         limits = self._limits
         if now - connection.born >= limits.age:
             connection.abort()
@@ -202,6 +233,28 @@ class Pool:
                     await self._gone
 
     # Inside.
+
+    def _ended(self, connection: Connection) -> None:
+        """Give back the connection of a guest, and tell it."""
+        guest = cast("Guest", connection.guest)
+        connection.guest = None
+        try:
+            status, headers, body = connection.take()
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+            self.release(connection)
+            guest.failed(error)
+            return
+        if self._waiters or not connection.usable or self._at_hand is not None:
+            self.release(connection)
+            guest.answered(status, headers, body)
+            return
+        self._at_hand = connection  # most guests send the next request at once
+        try:
+            guest.answered(status, headers, body)
+        finally:
+            if (left := self._at_hand) is not None:
+                self._at_hand = None
+                self.release(left)
 
     def _pop(self, address: Address, now: float) -> Connection | None:
         """Take the connection that became idle last, if it is still good."""
@@ -269,7 +322,7 @@ class Pool:
         made: list[Connection] = []
 
         def make() -> Connection:
-            connection = Connection(asyncio.get_running_loop(), address, self._lost, self._buffer)
+            connection = Connection(asyncio.get_running_loop(), address, self._lost, self._buffer, self._mold)
             made.append(connection)
             return connection
 
