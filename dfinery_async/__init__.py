@@ -1,6 +1,8 @@
 """The asyncio client for DFINERY: send customer events in order and without loss, and export them again.
 
 Names are loaded when they are first used, so that importing the package stays light.
+
+PYTEST_DONT_REWRITE: that word spares a warning those who import the package before they start pytest.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dfinery_async.emulator import state
 from dfinery_async.emulator.api import Api
+from dfinery_async.emulator.assertions import Assertions
 from dfinery_async.emulator.desk import Desk
 from dfinery_async.emulator.faults import FaultBoard
 from dfinery_async.emulator.journal import Journal
@@ -35,7 +36,7 @@ _BACKLOG = 2048
 _WAIT_SECONDS = 10.0
 
 
-class Emulator:
+class Emulator(Assertions):
     """A DFINERY API on this machine, in memory, for development and tests.
 
     It listens on the loopback interface only and runs in a thread of its own, so it also answers while the caller's

@@ -79,7 +79,7 @@ def kind_of(block: Block) -> str:
         return "python"
     if block.language in SHELLS:
         commands = commands_of(block)
-        if commands and all(command.split()[0] == "dfinery" for command in commands):
+        if commands and all(command.split()[0] in {"dfinery", "pytest"} for command in commands):
             return "shell"
     return "unknown"
 
