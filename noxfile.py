@@ -29,6 +29,7 @@ HEAVY = (
     "fastapi",
     "httpcore",
     "httpx",
+    "opentelemetry",
     "pyarrow",
     "rich",
     "sqlite3",

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from dfinery_async.models import Delivery, Event, Identity, PartitionReport, Probe, Quota, Rejection, Report, Stats
     from dfinery_async.partition import send_partition
     from dfinery_async.runtime.export import Export, ExportFile
+    from dfinery_async.runtime.observing import Attempt, Observed, Observer
     from dfinery_async.runtime.producer import Producer
     from dfinery_async.runtime.receipts import Receipt
     from dfinery_async.runtime.taxonomy import read_taxonomy
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ApiError",
+    "Attempt",
     "BadRequest",
     "ClientClosed",
     "ConfigError",
@@ -73,6 +75,8 @@ __all__ = [
     "InvalidInputError",
     "InvalidServiceId",
     "InvalidToken",
+    "Observed",
+    "Observer",
     "PacingConfig",
     "PartitionReport",
     "Probe",
@@ -114,6 +118,7 @@ _MODULES = {
     "models": ("Delivery", "Event", "Identity", "PartitionReport", "Probe", "Quota", "Rejection", "Report", "Stats"),
     "partition": ("send_partition",),
     "runtime.export": ("Export", "ExportFile"),
+    "runtime.observing": ("Attempt", "Observed", "Observer"),
     "runtime.producer": ("Producer",),
     "runtime.receipts": ("Receipt",),
     "runtime.taxonomy": ("read_taxonomy",),

@@ -28,6 +28,7 @@ from dfinery_async.config import (
 )
 from dfinery_async.core import codec
 from dfinery_async.core.batching import cut_events
+from dfinery_async.core.books import total
 from dfinery_async.core.endpoints import (
     DELETE_IDENTITY,
     EVENTS,
@@ -38,7 +39,7 @@ from dfinery_async.core.endpoints import (
 )
 from dfinery_async.core.taxonomy import Taxonomy
 from dfinery_async.errors import ClientClosed, ConfigError, DfineryError, InvalidInputError
-from dfinery_async.models import Event, Identity, Probe, Quota, Report
+from dfinery_async.models import Event, Identity, Probe, Quota, Report, Stats
 from dfinery_async.runtime import clock
 from dfinery_async.runtime.calls import Caller
 from dfinery_async.runtime.checked_producer import CheckedProducer, TaxonomyCheck
@@ -46,6 +47,7 @@ from dfinery_async.runtime.export_calls import ExportCalls
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import check_user_properties
 from dfinery_async.runtime.loading import Progress, Reporter, Source
+from dfinery_async.runtime.observing import Observer, WatchedGateway
 from dfinery_async.runtime.pacer import make_pacers
 from dfinery_async.runtime.place import Place
 from dfinery_async.runtime.probe import probe
@@ -75,6 +77,7 @@ class DfineryClient(ExportCalls):
         connections: how many, and how they are made.
         retry: when direct calls and producers try again.
         pacing: how the quota is spent.
+        observer: sees each request, and may ask for the figures, such as `integrations.opentelemetry.OpenTelemetry()`.
 
     Raises ConfigError when a setting cannot work; it says which and why.
     """
@@ -92,6 +95,7 @@ class DfineryClient(ExportCalls):
         connections: ConnectionConfig | None = None,
         retry: RetryConfig | None = None,
         pacing: PacingConfig | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._connections = connections or ConnectionConfig()
         self._retry = retry or RetryConfig()
@@ -99,7 +103,9 @@ class DfineryClient(ExportCalls):
         self._random = random.Random(os.urandom(16))  # noqa: S311 - jitter, not secrets
         self._tasks = TaskOwner()
         self._transport = Transport(timeouts or TimeoutConfig(), self._connections, http2=http2, custom=transport)
-        self._gateway = Gateway(
+        gateway: Callable[..., Gateway] = Gateway if observer is None else partial(WatchedGateway, observer=observer)
+        self._observer = observer
+        self._gateway = gateway(
             self._transport,
             make_pacers(pacing, self._retry, self._tasks, self._random),
             origin=parse_origin(base_url),
@@ -111,6 +117,7 @@ class DfineryClient(ExportCalls):
         )
         self._caller = Caller(self._gateway, retry=self._retry, tasks=self._tasks, random=self._random)
         self._producers: list[Producer] = []
+        self._past = Stats(state="closed")  # the books of those that have ended
         self._closing: asyncio.Task[None] | None = None
         self._place: Place | None = None  # of the first use
 
@@ -156,6 +163,8 @@ class DfineryClient(ExportCalls):
 
     async def _close(self) -> None:
         async with AsyncExitStack() as closing:  # all of it, also where the loop ends meanwhile and cancels us
+            if self._observer is not None:
+                closing.callback(self._observer.closed, self)
             closing.push_async_callback(self._transport.aclose)
             closing.push_async_callback(self._tasks.aclose)
             for producer in self._producers:
@@ -223,6 +232,10 @@ class DfineryClient(ExportCalls):
         if api not in FAMILIES:
             raise InvalidInputError(f"must be one of {', '.join(FAMILIES)}", field="api")
         return self._gateway.pacers[api].quota(api)
+
+    def stats(self) -> Stats:
+        """Return the books of all producers that this client has had, as one; `state` is the worst there is."""
+        return total([self._past, *(producer.stats() for producer in self._producers)])
 
     async def probe(self, kind: Literal["import", "export"] = "import") -> Probe:
         """Look at the API by one call that it has to refuse, as it is empty; nothing is created or changed.
@@ -310,6 +323,7 @@ class DfineryClient(ExportCalls):
             random=self._random,
             on_rejected=on_rejected,
         )
+        self._past = total([self._past, *(other.stats() for other in self._producers if other.closed)])
         self._producers = [other for other in self._producers if not other.closed]
         self._producers.append(producer)
         return producer
@@ -340,6 +354,8 @@ class DfineryClient(ExportCalls):
             raise ClientClosed("the client is closed; make a new one")
         if self._place is None:
             self._place = Place()
+            if self._observer is not None:
+                self._observer.opened(self, self._gateway.service_id, asyncio.get_running_loop())
         elif not self._place.is_here():
             raise ClientClosed("the client belongs to another event loop or process; make one in each")
 

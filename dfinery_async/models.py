@@ -230,6 +230,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         spooled: units left on disk when the producer closed.
         pending: units that wait or are in the air.
         pending_bytes: their encoded size.
+        capacity: units that may be pending at the most.
         in_flight: requests in the air now.
         users: identities with pending units.
         requests: requests made, retries included.
@@ -248,6 +249,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     spooled: int = 0
     pending: int = 0
     pending_bytes: int = 0
+    capacity: int = 0
     in_flight: int = 0
     users: int = 0
     requests: int = 0

@@ -94,6 +94,7 @@ OUTSIDERS = {
     "httptools": ["runtime.wire.answer"],
     "httpx": ["runtime.shards", "runtime.transport", "runtime.wire.patched", "runtime.wire.transport"],
     "msgspec": ["*"],
+    "opentelemetry": ["integrations.opentelemetry"],
     "pyarrow": ["runtime.arrow"],
     "pytest": ["integrations.pytest_plugin"],
     "rich": ["cli.*"],
@@ -101,7 +102,7 @@ OUTSIDERS = {
     "uvicorn": ["emulator.*"],
 }
 
-COMES_WITH = {"certifi": "httpx", "compression": "backports", "httpcore": "httpx"}
+COMES_WITH = {"certifi": "httpx", "compression": "backports", "httpcore": "httpx", "opentelemetry": "opentelemetry-api"}
 
 NEVER_AT_IMPORT = [
     "aiolimiter",
@@ -112,6 +113,7 @@ NEVER_AT_IMPORT = [
     "httpcore",
     "httptools",
     "httpx",
+    "opentelemetry",
     "pyarrow",
     "pytest",
     "rich",

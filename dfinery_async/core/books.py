@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, TypeAlias
 
 from dfinery_async.config import DeliveryConfig
 from dfinery_async.core.work import Work
+from dfinery_async.models import Stats
 
-__all__ = ["Books", "Fate"]
+__all__ = ["Books", "Fate", "total"]
 
 Fate: TypeAlias = Literal["delivered", "rejected", "dropped", "spooled"]
 """What becomes of a work in the end."""
@@ -136,3 +137,22 @@ class Books:
         else:
             del self._in_old[epoch]
         return not left
+
+
+def total(several: Sequence[Stats]) -> Stats:
+    """Add up the books of several producers. `state` is the worst there is; times are the longest."""
+    figures = [each.to_dict() for each in several]
+    return Stats(
+        **{name: _AS_ONE.get(name, sum)([each[name] for each in figures]) for name in Stats.__struct_fields__},
+    )
+
+
+_WORST_FIRST = (
+    *("failed", "misconfigured", "unauthorized", "unreachable", "throttled"),
+    *("closing", "running", "closed"),
+)
+_AS_ONE: dict[str, Callable[[list[Any]], Any]] = {
+    "silent_for": max,
+    "seconds": max,
+    "state": lambda states: min(states, key=_WORST_FIRST.index),
+}

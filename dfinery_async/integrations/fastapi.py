@@ -29,6 +29,7 @@ except ImportError as _missing:
     raise ImportError("the FastAPI integration needs FastAPI: pip install 'dfinery-async[fastapi]'") from _missing
 
 from dfinery_async.client import DfineryClient
+from dfinery_async.models import Report
 from dfinery_async.runtime.producer import Producer
 
 __all__ = ["ClientDep", "ProducerDep", "lifespan"]
@@ -70,7 +71,7 @@ def lifespan(
     return run
 
 
-def _tell(report: Any) -> None:
+def _tell(report: Report) -> None:
     figures = {f"dfinery_{name}": value for name, value in report.to_dict().items()}
     if report.delivered == report.accepted:
         _log.info("all %d events were delivered", report.accepted, extra=figures)

@@ -8,6 +8,7 @@ cancelled that way, and may lose them for good when a task is cancelled natively
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
@@ -95,7 +96,7 @@ class ExportStream:
         self._ready = asyncio.Event()
         self._room = asyncio.Event()
         self._scope = anyio.CancelScope()
-        self._task = tasks.start(self._run(source, endpoint, body), "export")
+        self._task = tasks.start(self._run(source, endpoint, body), "export", contextvars.copy_context())
         self._task.add_done_callback(self._end)
 
     async def head(self) -> int:

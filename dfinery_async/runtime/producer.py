@@ -362,6 +362,7 @@ class Producer:
             state = self._dispatcher.state()
         return {
             **self._accounts.figures(),
+            "capacity": self._config.max_pending_events,
             "in_flight": 0 if self._dispatcher.stopped else self._dispatcher.in_flight,
             "users": len(self._lanes),
             "silent_for": self._dispatcher.silent_for(),

@@ -7,6 +7,7 @@ anyio shield does not stop such a cancel. So callers only ever wait on futures; 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -18,17 +19,29 @@ T = TypeVar("T")
 
 
 class TaskOwner:
-    """A set of tasks that ends with `aclose()`."""
+    """A set of tasks that ends with `aclose()`.
+
+    Tasks run in the context in which their owner was made, not in that of whichever caller happens to start one: what
+    a web framework or a tracer keeps there for one request has no part in what is sent for all.
+    """
 
     def __init__(self) -> None:
+        self._context = contextvars.copy_context()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+    def start(
+        self, work: Coroutine[Any, Any, T], name: str, context: contextvars.Context | None = None
+    ) -> asyncio.Task[T]:
         """Run `work` in a task of its own.
+
+        Args:
+            work: what to do.
+            name: what the task is called.
+            context: where it runs, for work that is one caller's own.
 
         Raises:
             ClientClosed: after `aclose()`.
@@ -36,18 +49,22 @@ class TaskOwner:
         if self._closed:
             work.close()
             raise ClientClosed("the client is closed")
-        task = asyncio.get_running_loop().create_task(work, name=f"dfinery:{name}")
+        task = asyncio.get_running_loop().create_task(
+            work, name=f"dfinery:{name}", context=context or self._context.copy()
+        )
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def run(self, work: Coroutine[Any, Any, T], name: str) -> T:
-        """Run `work` in a task of its own and wait for it. Cancelling the wait leaves the work running.
+        """Run `work` in a task of its own, in the caller's context, and wait for it.
+
+        Cancelling the wait leaves the work running.
 
         Raises:
             ClientClosed: the client was closed meanwhile.
         """
-        task = self.start(work, name)
+        task = self.start(work, name, contextvars.copy_context())
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from dfinery_async.core.books import Books, Fate
+from dfinery_async.core.books import Books, Fate, total
 from dfinery_async.core.work import Work
+from dfinery_async.models import Stats
 
 FATES: tuple[Fate, ...] = ("delivered", "rejected", "dropped", "spooled")
 
@@ -94,3 +95,12 @@ def test_a_work_that_was_not_taken_over_leaves_no_trace() -> None:
     assert books.withdraw(second)
     assert (books.accepted, books.pending, books.pending_bytes) == (0, 0, 0)
     assert not books.open_up_to(epoch)
+
+
+def test_books_of_several_producers_add_up_to_one() -> None:
+    one = Stats(accepted=3, delivered=2, pending=1, capacity=10, silent_for=1.0, seconds=5.0, state="throttled")
+    other = Stats(accepted=4, delivered=4, capacity=20, seconds=9.0, state="running")
+
+    assert total([one, other, Stats(state="closed")]) == Stats(
+        accepted=7, delivered=6, pending=1, capacity=30, silent_for=1.0, seconds=9.0, state="throttled"
+    )

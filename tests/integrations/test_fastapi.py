@@ -7,7 +7,7 @@ import logging
 from contextlib import asynccontextmanager
 
 import pytest
-from fastapi import FastAPI, Request, WebSocket
+from fastapi import FastAPI, WebSocket
 from fastapi.responses import PlainTextResponse
 from fastapi.testclient import TestClient
 
@@ -103,7 +103,7 @@ def test_without_the_lifespan_the_error_names_it():
     app = application()
 
     @app.exception_handler(RuntimeError)
-    async def told(request: Request, error: RuntimeError) -> PlainTextResponse:
+    async def told(request, error):
         return PlainTextResponse(str(error), 500)
 
     with TestClient(app) as http:

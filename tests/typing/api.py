@@ -5,6 +5,7 @@ An `assert_type` fails where a type is lost on the way; a plain call fails where
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,7 @@ import httpx
 import dfinery_async
 from dfinery_async import (
     ApiError,
+    Attempt,
     BadRequest,
     ClientClosed,
     ConfigError,
@@ -36,6 +38,8 @@ from dfinery_async import (
     InvalidInputError,
     InvalidServiceId,
     InvalidToken,
+    Observed,
+    Observer,
     PacingConfig,
     PartitionReport,
     Probe,
@@ -279,3 +283,30 @@ def partitions(settings: dict[str, Any]) -> None:
     assert_type(report.error, str | None)
     assert_type(report.complete, bool)
     send_partition([], settings={"producer": {"linger": 0.1}, "ids": "content"})
+
+
+class Looks:
+    """An observer: sees requests, and may ask for figures."""
+
+    def opened(self, client: Observed, service_id: str, loop: asyncio.AbstractEventLoop) -> None:
+        """Take note of a client."""
+        assert_type(client.stats(), Stats)
+        assert_type(client.quota("events"), Quota)
+
+    def closed(self, client: Observed) -> None:
+        """Take note of its end."""
+
+    def began(self, attempt: Attempt) -> None:
+        """See a request begin."""
+
+    def ended(self, attempt: Attempt) -> None:
+        """See it end."""
+        assert_type(attempt.seconds, float)
+        assert_type(attempt.status, int | None)
+
+
+def observed() -> None:
+    """A client takes an observer, and tells the figures of all its producers."""
+    observer: Observer = Looks()
+    client = DfineryClient("svc", observer=observer)
+    assert_type(client.stats().capacity, int)
