@@ -54,13 +54,13 @@ def lifespan(
         drain: seconds that what was accepted has to be delivered when the application ends. Keep it, together with the
             server's own time for open requests, below the time after which the process is killed. What is left then
             is told in the log; with a spool it is kept, without one it is lost.
-        **options: as for `DfineryClient.producer`.
+        **options: as for `DfineryClient.producer`. With `spool="folder"` what was accepted outlives the process: each
+            worker has a part of the folder to itself, and takes over those of workers that are gone.
     """
 
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncGenerator[None]:
-        async with client() as opened:
-            producer = opened.producer(**options)
+        async with client() as opened, opened.producer(**options) as producer:
             app.state.dfinery = _Held(opened, producer)
             try:
                 yield

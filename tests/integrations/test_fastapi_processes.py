@@ -6,9 +6,12 @@ import asyncio
 import signal
 from collections import Counter
 
+import pytest
 from web_kit import Crowd, lost, serving, write_service
 
 from dfinery_async.emulator import Emulator
+
+pytestmark = pytest.mark.timeout(180)  # processes that start, on a machine that may have much else to do
 
 
 def test_two_workers_that_are_told_to_end_under_load_lose_nothing(tmp_path):
@@ -47,6 +50,30 @@ def test_a_reload_under_load_loses_nothing(tmp_path):
                 await service.stop(signal.SIGINT)
             assert len(crowd.pids) == 2
         assert lost(crowd, emulator) == []
+
+    with Emulator(keep_bodies=False) as emulator:
+        asyncio.run(scenario(emulator))
+
+
+def test_with_a_spool_nothing_is_lost_though_the_api_was_away(tmp_path):
+    write_service(tmp_path, options="drain=0.5, spool='spool'")
+
+    async def scenario(emulator: Emulator) -> None:
+        outage = emulator.inject("5xx=100%")
+        async with serving(tmp_path, emulator, "--workers", "2", workers=2) as service:
+            crowd = Crowd(service)
+            async with crowd.calling():
+                await crowd.until(lambda: len(crowd.accepted) >= 200 and len(crowd.pids) == 2)
+                await service.stop()
+            assert "are in the spool" in service.log
+        assert len(lost(crowd, emulator)) == len(crowd.accepted)
+
+        outage.remove()
+        write_service(tmp_path, options="spool='spool'")
+        async with serving(tmp_path, emulator) as service:  # one worker takes over what two have left
+            await service.stop()
+        assert lost(crowd, emulator) == []
+        assert "Traceback" not in service.log, service.log
 
     with Emulator(keep_bodies=False) as emulator:
         asyncio.run(scenario(emulator))

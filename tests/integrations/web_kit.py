@@ -32,7 +32,7 @@ async def visit(number: int, dfinery: ProducerDep) -> dict[str, int]:
     await dfinery.track(f"user-{{number % 50}}", Event("df_view_home", properties={{"n": number}}))
     return {{"pid": os.getpid(), "version": {version}}}
 """
-PATIENCE = 40.0
+PATIENCE = 120.0
 
 
 def write_service(folder: Path, options: str = "", version: int = 1) -> None:
