@@ -245,6 +245,23 @@ def simulate(session: nox.Session) -> None:
     session.run("python", "tests/simulation/run.py", *size, "--processes", "2", *options)
 
 
+@nox.session(python=OLDEST)
+def engines(session: nox.Session) -> None:
+    """Run Spark, Ray, dlt and FastStream for real, with the purchases of the demo; `--long` copies them to 2 million.
+
+    Needs Java 17 for Spark, and the servers of Redis and NATS: what is missing is skipped, and named.
+    """
+    session.install("-e", EXTRAS, *_group("test", "engines"))
+    options = list(session.posargs)
+    if "--long" in options:
+        options.remove("--long")
+        whole = "DFINERY_CDNOW" in os.environ  # else a tenth of the purchases is copied ten times as often
+        size = ["--users", "6" if whole else "58", "--times", "5"]
+        session.run("python", "tests/engines/campaign.py", *size, *options)
+    else:
+        session.run("python", "-m", "pytest", "-q", "tests/engines", *options)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run the benchmarks: all, or those named after `--`. Options such as `--quick --write` are handed on."""

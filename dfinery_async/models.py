@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
@@ -285,6 +285,20 @@ class PartitionReport(Report, frozen=True, kw_only=True):
     def complete(self) -> bool:
         """Whether every row was delivered."""
         return self.error is None and self.delivered == self.accepted
+
+    @classmethod
+    def total(cls, reports: Iterable[PartitionReport]) -> PartitionReport:
+        """Add up a job's reports: the longest `seconds`, the first ten `problems`, the first `error`."""
+        several = list(reports)
+        counts = [name for name, value in cls().to_dict().items() if type(value) is int]
+        sums: dict[str, Any] = {name: sum(getattr(report, name) for report in several) for name in counts}
+        return cls(
+            **sums,
+            seconds=max((report.seconds for report in several), default=0.0),
+            state="closed",
+            problems=tuple(problem for report in several for problem in report.problems)[:10],
+            error=next((report.error for report in several if report.error), None),
+        )
 
 
 class Quota(msgspec.Struct, frozen=True, kw_only=True):

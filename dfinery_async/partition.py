@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 import msgspec
 
 from dfinery_async.client import DfineryClient
+from dfinery_async.core.columnar import line_of
 from dfinery_async.core.line_shapes import row_record
 from dfinery_async.core.records import EqualRows, Kind, LineError, Place, Record
 from dfinery_async.errors import ConfigError, DeliveryError, DfineryError
@@ -24,10 +25,13 @@ from dfinery_async.models import PartitionReport, Rejection, Report
 from dfinery_async.runtime.feeding import LAST_WORDS, LINGER, hand_over, lost_cause
 from dfinery_async.runtime.portal import Portal, open_portal
 
-__all__ = ["Ids", "send_partition"]
+__all__ = ["Ids", "RaiseOn", "send_partition"]
 
 Ids: TypeAlias = Literal["row", "content"]
 """What tells equal rows apart when ids are derived: their number, or how many equal ones came before."""
+
+RaiseOn: TypeAlias = Literal["nothing", "failure", "rejection"]
+"""What is raised rather than reported: nothing, what another run may mend, or a row that can't be delivered, too."""
 
 _CHUNK: Final = 500  # rows that change threads at once: enough that the change costs nothing
 _LOOK: Final = 0.1  # seconds between two looks at the producer
@@ -40,8 +44,10 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True):
     producer: Mapping[str, Any] = {}
     kind: Kind = "events"
     ids: Ids = "row"
+    table: bool = False
+    sort: bool = False
     give_up_after: Annotated[float, msgspec.Meta(gt=0)] = 120.0
-    raise_on_failure: bool = False
+    raise_on: RaiseOn = "nothing"
 
 
 def send_partition(rows: Iterable[Mapping[str, Any]], *, settings: Mapping[str, Any]) -> PartitionReport:
@@ -64,15 +70,20 @@ def send_partition(rows: Iterable[Mapping[str, Any]], *, settings: Mapping[str, 
             - `"ids"`: `"row"` derives an id from the row's number, as `dfinery load` does: the same rows in the same
               order give the same ids. `"content"` derives it from how many equal rows came before: any order does,
               and any partitioning that keeps a user's rows together. It holds about 80 bytes a row.
+            - `"table"`: the rows are those of a table: `null` means absent, and columns may have dotted names as in a
+              CSV file (`identity.external_id`), or hold texts of JSON.
+            - `"sort"`: send the events in the order of their time. The partition is then held in memory.
             - `"give_up_after"`: seconds without any answer from the API after which the partition ends, 120 by default.
-            - `"raise_on_failure"`: raise `DeliveryError` when a row was not delivered, after all the others were.
+            - `"raise_on"`: `"failure"` raises `DeliveryError` when the partition ended early, so that an engine runs it
+              again; `"rejection"` also when a row was bad or refused, after all the others were sent. `"nothing"`,
+              the default, only reports.
 
     Returns:
         The books of this partition. A bad row, or one that the API refused, takes no other with it.
 
     Raises:
         ConfigError: a setting can't work.
-        DeliveryError: a row was not delivered, and `"raise_on_failure"` was set.
+        DeliveryError: a row was not delivered, and `"raise_on"` asked for it.
     """
     client, job = _read_settings(settings)
     reading = _Reading(rows, job)
@@ -84,7 +95,8 @@ def send_partition(rows: Iterable[Mapping[str, Any]], *, settings: Mapping[str, 
         finally:
             portal.call(sending.aclose)
     result = reading.add_to(report, sending.refusals, failure)
-    if job.raise_on_failure and not result.complete:
+    failed = failure is not None or result.dropped > 0
+    if (failed and job.raise_on != "nothing") or (not result.complete and job.raise_on == "rejection"):
         raise _failed(result) from failure
     return result
 
@@ -95,12 +107,15 @@ class _Reading:
     def __init__(self, rows: Iterable[Mapping[str, Any]], job: _Job) -> None:
         self._rows = rows
         self._kind: Kind = job.kind
+        self._table, self._sort = job.table, job.sort
         self._place = EqualRows() if job.ids == "content" else None
         self._unreadable = 0
         self._problems: list[str] = []
 
     def chunks(self) -> Iterator[list[Record]]:
         records = self._records()
+        if self._sort:
+            records = iter(sorted(records, key=_moment))  # equal moments stay in the order of the rows
         while chunk := list(islice(records, _CHUNK)):
             yield chunk
 
@@ -108,7 +123,7 @@ class _Reading:
         for number, row in enumerate(self._rows, start=1):
             place: Place = number if self._place is None else self._place
             try:
-                yield row_record(row, self._kind, place)
+                yield row_record(line_of(row) if self._table else row, self._kind, place)
             except LineError as error:
                 self._unreadable += 1
                 if len(self._problems) < _SHOWN:
@@ -126,6 +141,10 @@ class _Reading:
             problems=(*refused, *self._problems)[:_SHOWN],
             error=None if failure is None else str(failure),
         )
+
+
+def _moment(record: Record) -> float:
+    return 0.0 if record.event is None else record.event.datetime.timestamp()
 
 
 class _Sending:

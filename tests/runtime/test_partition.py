@@ -108,6 +108,41 @@ def test_objects_in_rows_and_plain_users_are_taken(emulator):
     assert event["event_properties"] == {"day": "2025-03-02", "at": "2025-03-02T04:11:09.000Z", "tags": ["a", "b"]}
 
 
+def test_rows_of_a_table_have_nulls_and_dotted_columns(emulator):
+    plain = {"event_name": "df_login", "event_datetime": MOMENT, "identity.external_id": "u1", "event_items": None}
+    rows = [
+        {**plain, "event_properties": '{"a": 1, "b": null}'},
+        {**plain, "event_properties": "{"},
+        {**plain, "event_properties.a": 2, "event_properties.b": None},
+    ]
+
+    report = send_partition(rows, settings=settings(emulator, table=True))
+
+    assert [event["event_properties"] for event in emulator.events] == [{"a": 1}, {"a": 2}]
+    assert report.problems == ("row 2: event_properties: is a text that is not valid JSON",)
+
+
+def test_reports_add_up(emulator):
+    one = send_partition(numbered(2, 3), settings=settings(emulator))
+    two = send_partition([row(event_name="")], settings=settings(emulator))
+
+    whole = PartitionReport.total([one, two])
+
+    assert (whole.accepted, whole.delivered, whole.rejected, whole.unreadable) == (7, 6, 1, 1)
+    assert whole.seconds == max(one.seconds, two.seconds)
+    assert whole.problems == two.problems
+    assert PartitionReport.total([]).complete
+
+
+def test_rows_are_sorted_by_time_when_asked_for(emulator):
+    times = ["2025-03-02T04:00:00Z", "2025-03-02T12:30:00+09:00", "2025-03-02T03:00:00.500Z", "2025-03-02T03:00:00Z"]
+    rows = [row(event_datetime=time, event_properties={"n": n}) for n, time in enumerate([*times, times[0]])]
+
+    assert send_partition(rows, settings=settings(emulator, sort=True)).complete
+
+    assert [event["event_properties"]["n"] for event in emulator.events] == [3, 2, 1, 0, 4]
+
+
 def test_profiles_and_identities_are_kinds_of_partitions(emulator):
     profiles = [{"identity": "u1", "user_properties": {"df_gender": "Female"}}]
 
@@ -211,9 +246,18 @@ class TestWhatGoesWrong:
 
     def test_it_raises_when_asked_to_after_the_rest_was_sent(self, emulator):
         with pytest.raises(DeliveryError, match="1 of 3 rows were not delivered: row 2: event_name: must not be empty"):
-            send_partition([row(), row(event_name=""), row()], settings=settings(emulator, raise_on_failure=True))
+            send_partition([row(), row(event_name=""), row()], settings=settings(emulator, raise_on="rejection"))
 
         assert len(emulator.events) == 2
+        assert send_partition([row(event_name="")], settings=settings(emulator, raise_on="failure")).rejected == 1
+
+    def test_a_failure_is_raised_when_asked_for(self, emulator):
+        emulator.inject(Fault.parse("hang"))
+
+        with pytest.raises(DeliveryError, match="1 of 1 rows were not delivered: no answer") as caught:
+            send_partition([row()], settings=settings(emulator, give_up_after=0.2, raise_on="failure"))
+
+        assert caught.value.__cause__ is not None
 
     def test_faults_on_the_way_are_overcome(self, emulator):
         emulator.inject(Fault.parse("reset=10%"))
@@ -268,7 +312,7 @@ class TestWhatGoesWrong:
             ({"kind": "event"}, r"at `\$.kind`"),
             ({"ids": "uuid"}, r"at `\$.ids`"),
             ({"give_up_after": 0}, r"at `\$.give_up_after`"),
-            ({"raise_on_failure": "no"}, r"at `\$.raise_on_failure`"),
+            ({"raise_on": "all"}, r"at `\$.raise_on`"),
             ({"import_token": "no token"}, "holds a space"),
             ({"producer": {"linger": -1}}, "linger"),
         ],
