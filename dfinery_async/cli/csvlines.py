@@ -5,19 +5,14 @@ from __future__ import annotations
 import csv
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
-from dfinery_async.cli.columns import Column, HeaderError, read_header
 from dfinery_async.cli.lines import MAX_LINE, Line, LineSplitter
-from dfinery_async.core.records import (
-    BadLine,
-    Kind,
-    LineError,
-    Record,
-    event_record,
-    identity_record,
-    profile_record,
-)
+from dfinery_async.core.fields import HeaderError, Table, read_header
+from dfinery_async.core.mapping import SEPARATORS, TableMapping
+from dfinery_async.core.records import BadLine, Kind, LineError, Record
+from dfinery_async.core.taxonomy import Taxonomy
+from dfinery_async.runtime.taxonomy import standard_taxonomy
 
 __all__ = ["CsvReader"]
 
@@ -35,17 +30,37 @@ class CsvReader:
 
     Args:
         kind: what the file holds.
+        mapping: what its columns are, and what parts its cells.
+        taxonomy: types of properties; the standard ones by default.
         max_line: bytes in one line.
         max_row: bytes in one row of several lines.
+
+    Attributes:
+        table: what the columns hold, once the header was read.
     """
 
-    def __init__(self, kind: Kind, *, max_line: int = MAX_LINE, max_row: int = _MAX_ROW) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        mapping: TableMapping | None = None,
+        taxonomy: Taxonomy | None = None,
+        max_line: int = MAX_LINE,
+        max_row: int = _MAX_ROW,
+    ) -> None:
+        self.table: Table | None = None
         self._kind: Kind = kind
+        self._mapping = mapping
+        self._taxonomy = taxonomy or standard_taxonomy()
+        separator = "," if mapping is None or mapping.separator is None else mapping.separator
+        self._separator = SEPARATORS.get(separator, separator)
+        self._width = 0
         self._splitter = LineSplitter(max_line)
         self._max_line, self._max_row = max_line, max_row
-        self._columns: list[Column] = []
         self._row: list[Line] = []
         self._row_bytes, self._in_quotes = 0, False
+        if mapping is not None and mapping.header is not None:
+            self._begin(mapping.header)
         csv.field_size_limit(max(max_line, max_row))  # for the whole process: the module knows no other way
 
     def feed(self, chunk: bytes) -> Iterator[Record | BadLine]:
@@ -69,7 +84,7 @@ class CsvReader:
             bad, rest = self._give_up(LineError(_OPEN_QUOTE))
             yield bad
             yield from self._read(rest)
-        if not self._columns:
+        if self.table is None:
             raise HeaderError("is empty: its first line must name the columns")
 
     def _read(self, lines: Sequence[Line]) -> Iterator[Record | BadLine]:
@@ -89,7 +104,7 @@ class CsvReader:
                 continue
             self._row.append(line)
             self._row_bytes += len(line.text)
-            self._in_quotes ^= line.text.count(b'"') % 2 == 1
+            self._in_quotes ^= self._separator != " " and line.text.count(b'"') % 2 == 1
             if self._in_quotes and self._row_bytes <= self._max_row:
                 continue
             try:
@@ -101,61 +116,32 @@ class CsvReader:
                 continue
             number = self._row[0].number
             self._clear()
-            if not self._columns:
-                self._columns = read_header(cells, self._kind)
+            if self.table is None:
+                self._begin(cells)
                 continue
             try:
-                yield self._record(number, self._parts(cells))
+                yield self.table.record(number, cells)
             except LineError as error:
-                yield BadLine(number, error.reason, error.field, content=self._as_written(cells))
+                yield BadLine(number, error.reason, error.field, content=self.table.as_written(cells))
+
+    def _begin(self, titles: Sequence[str]) -> None:
+        self.table = read_header(titles, self._kind, self._taxonomy, self._mapping)
+        self._width = len(titles)
 
     def _cells(self) -> list[str]:
         """Cut the row that is held into its cells, as many as there are columns."""
         try:
-            cells = _cut(b"\n".join(line.text or b"" for line in self._row), whole=not self._in_quotes)
+            text = b"\n".join(line.text or b"" for line in self._row)
+            cells = _cut(text, self._separator, whole=not self._in_quotes)
         except LineError as error:
             self._need_header(error.reason)
             raise
-        if self._columns and len(cells) != len(self._columns):
-            raise LineError(f"has {len(cells)} cells where the header has {len(self._columns)} columns")
+        if self.table is not None and len(cells) != self._width:
+            raise LineError(f"has {len(cells)} cells where the header has {self._width} columns")
         return cells
 
-    def _parts(self, cells: Sequence[str]) -> dict[str, Any]:
-        parts: dict[str, Any] = {}
-        for column, cell in zip(self._columns, cells, strict=True):
-            if not cell:
-                continue
-            try:
-                value = column.read(cell)
-            except LineError as error:
-                raise LineError(error.reason, column.title) from None
-            if column.name:
-                parts.setdefault(column.part, {})[column.name] = value
-            else:
-                parts[column.part] = value
-        return parts
-
-    def _record(self, line: int, parts: dict[str, Any]) -> Record:
-        identity = parts.get("identity", {})
-        if self._kind == "identities":
-            return identity_record(identity)
-        if self._kind == "profiles":
-            return profile_record(identity, parts.get("user_properties", {}))
-        for name in ("event_name", "event_datetime"):
-            if name not in parts:
-                raise LineError("is missing", name)
-        return event_record(
-            line,
-            identity,
-            name=parts["event_name"],
-            moment=parts["event_datetime"],
-            properties=parts.get("event_properties"),
-            items=parts.get("event_items"),
-            log_id=parts.get("event_log_id"),
-        )
-
     def _need_header(self, problem: str) -> None:
-        if not self._columns:
+        if self.table is None:
             raise HeaderError(f"has no header that can be read: {problem}")
 
     def _give_up(self, error: LineError) -> tuple[BadLine, list[Line]]:
@@ -164,27 +150,19 @@ class CsvReader:
         self._clear()
         return BadLine(first.number, error.reason, text=(first.text or b"").decode(errors="replace")), rest
 
-    def _as_written(self, cells: Sequence[str]) -> dict[str, Any]:
-        """Return a row as an object of texts, for a rejects file."""
-        content: dict[str, Any] = {}
-        for column, cell in zip(self._columns, cells, strict=True):
-            if cell and column.name:
-                content.setdefault(column.part, {})[column.name] = cell
-            elif cell:
-                content[column.part] = cell
-        return content
-
     def _clear(self) -> None:
         self._row, self._row_bytes, self._in_quotes = [], 0, False
 
 
-def _cut(text: bytes, *, whole: bool) -> list[str]:
+def _cut(text: bytes, separator: str, *, whole: bool) -> list[str]:
     if not whole:
         raise LineError(_OPEN_QUOTE)
     if b"\x00" in text:
         raise LineError("holds a NUL byte; is the file really UTF-8?")
     try:
-        (row,) = csv.reader([text.decode()], strict=True)
+        if separator == " ":
+            return text.decode().split()
+        (row,) = csv.reader([text.decode()], strict=True, delimiter=separator)
     except UnicodeDecodeError:
         raise LineError("is not valid UTF-8") from None
     except (csv.Error, ValueError):  # ValueError: a bare carriage return makes several rows

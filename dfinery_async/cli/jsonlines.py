@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
 from dfinery_async.cli.lines import MAX_LINE, Line, LineSplitter
+from dfinery_async.core.fields import Table, field_names, read_header
 from dfinery_async.core.line_shapes import LINES, explain_shape, record_of
+from dfinery_async.core.mapping import TableMapping
 from dfinery_async.core.records import BadLine, Kind, LineError, Record
+from dfinery_async.core.taxonomy import Taxonomy
+from dfinery_async.runtime.taxonomy import standard_taxonomy
 
 __all__ = ["JsonLinesReader"]
 
 
+_as_values = msgspec.json.Decoder(dict[str, Any]).decode
 _as_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)  # msgspec lets the last two through
 
@@ -26,11 +32,29 @@ class JsonLinesReader:
 
     Args:
         kind: what the file holds.
+        mapping: which keys are which fields; without one, lines have the API's form.
+        taxonomy: types of properties, for a mapping; the standard ones by default.
         max_line: bytes in one line.
+
+    Raises:
+        HeaderError: the mapping leaves out what a line must have.
     """
 
-    def __init__(self, kind: Kind, *, max_line: int = MAX_LINE) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        *,
+        mapping: TableMapping | None = None,
+        taxonomy: Taxonomy | None = None,
+        max_line: int = MAX_LINE,
+    ) -> None:
         self._kind: Kind = kind
+        self._titles: list[str] = []
+        self._table: Table | None = None
+        if mapping is not None and (mapping.columns or mapping.constants or mapping.zone):
+            filled = {*mapping.columns.values(), *mapping.constants}
+            self._titles = [*mapping.columns, *(name for name in field_names(kind) if name not in filled)]
+            self._table = read_header(self._titles, kind, taxonomy or standard_taxonomy(), mapping)
         self._lines = LineSplitter(max_line)
         self._max_line = max_line
         self._decode = msgspec.json.Decoder(LINES[kind]).decode
@@ -54,6 +78,12 @@ class JsonLinesReader:
                     yield _bad_line(number, text, error)
 
     def _record(self, number: int, text: bytes) -> Record:
+        if self._table is not None:
+            try:
+                content = _as_values(text)
+            except _UNDECODABLE as error:
+                raise self._explain(text, error) from None
+            return self._table.record(number, [content.get(title) for title in self._titles])
         try:
             line = self._decode(text)
         except _UNDECODABLE as error:

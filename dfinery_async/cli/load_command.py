@@ -18,8 +18,9 @@ from dfinery_async.cli.rates import LimitRate, calls_per_second
 from dfinery_async.cli.reading import Files, FormatOption, Reading, opened
 from dfinery_async.cli.rejects import RejectsFile
 from dfinery_async.cli.settings import JsonFlag, Service, open_client
+from dfinery_async.cli.source import Shape
+from dfinery_async.cli.tables import TableOptions
 from dfinery_async.config import PacingConfig
-from dfinery_async.core.records import Kind
 
 __all__ = ["GIVE_UP_AFTER", "app", "print_load"]
 
@@ -100,32 +101,33 @@ class LoadOptions(Service):
 
 
 _DEFAULTS = LoadOptions()
+_TABLE = TableOptions()
 
 app: App = App(name="load", help="Load events, user properties or identities from files.")
 
 
 @app.command(help=_EVENTS_HELP)
-def events(*files: Files, options: LoadOptions = _DEFAULTS) -> Exit:
+def events(*files: Files, table: TableOptions = _TABLE, options: LoadOptions = _DEFAULTS) -> Exit:
     """Load events."""
-    return run(_load("events", files, options))
+    return run(_load(files, Shape(kind="events", form=options.format, mapping=table.table_mapping()), options))
 
 
 @app.command(help=_IDENTITIES_HELP)
-def identities(*files: Files, options: LoadOptions = _DEFAULTS) -> Exit:
+def identities(*files: Files, table: TableOptions = _TABLE, options: LoadOptions = _DEFAULTS) -> Exit:
     """Load identities."""
-    return run(_load("identities", files, options))
+    return run(_load(files, Shape(kind="identities", form=options.format, mapping=table.table_mapping()), options))
 
 
 @app.command(help=_PROFILES_HELP)
-def profiles(*files: Files, options: LoadOptions = _DEFAULTS) -> Exit:
+def profiles(*files: Files, table: TableOptions = _TABLE, options: LoadOptions = _DEFAULTS) -> Exit:
     """Load user properties."""
-    return run(_load("profiles", files, options))
+    return run(_load(files, Shape(kind="profiles", form=options.format, mapping=table.table_mapping()), options))
 
 
-async def _load(kind: Kind, files: Sequence[str], options: LoadOptions) -> Exit:
+async def _load(files: Sequence[str], shape: Shape, options: LoadOptions) -> Exit:
     pacing = PacingConfig(limit_rate=calls_per_second(options.limit_rate))
     with ExitStack() as stack:
-        sources = stack.enter_context(opened(files, kind, options.format))
+        sources = stack.enter_context(opened(files, shape))
         client = open_client(options, "import", options.import_token_file, pacing=pacing)
         rejects = None
         if options.rejects is not None:
@@ -133,12 +135,12 @@ async def _load(kind: Kind, files: Sequence[str], options: LoadOptions) -> Exit:
         reading = Reading(sources, rejects)
         async with client:
             with ProgressView(reading.title, wanted=show_progress(as_json=options.json)) as view:
-                load = Load(client, kind, reading, rejects=rejects, view=view, give_up_after=GIVE_UP_AFTER)
+                load = Load(client, shape.kind, reading, rejects=rejects, view=view, give_up_after=GIVE_UP_AFTER)
                 result = await load.run()
     if options.json:
         print_json(result.to_dict())
     else:
-        print_load(result, kind)
+        print_load(result, shape.kind)
     return result.exit
 
 

@@ -15,7 +15,8 @@ from dfinery_async.cli.progress import ProgressView
 from dfinery_async.cli.rates import LimitRate, Quotas, calls_per_second, read_quotas
 from dfinery_async.cli.reading import Files, FormatOption, Reading, opened
 from dfinery_async.cli.settings import JsonFlag
-from dfinery_async.cli.source import Format
+from dfinery_async.cli.source import Shape
+from dfinery_async.cli.tables import TableOptions
 from dfinery_async.cli.texts import clock
 from dfinery_async.config import DeliveryConfig, PacingConfig
 from dfinery_async.core.load_plan import LoadPlan, seconds_for
@@ -54,6 +55,7 @@ Exit codes: 0 all well; 1 there are bad lines among good ones; 2 wrong use, or
 a file that can't be read at all; 130 interrupted.
 """
 
+_TABLE: Final = TableOptions()
 _SHOW_EVERY: Final = 0.1
 
 
@@ -61,6 +63,7 @@ def plan(
     *files: Files,
     kind: Annotated[Kind, Parameter(help="What the files hold.")] = "events",
     form: Annotated[FormatOption, Parameter(name="--format")] = None,
+    table: TableOptions = _TABLE,
     quota: Quotas = None,
     limit_rate: LimitRate = None,
     json: JsonFlag = False,
@@ -68,7 +71,8 @@ def plan(
     """Say how many calls files need."""
     allowed = _quota_of(kind, quota)
     most = calls_per_second(limit_rate)
-    return run(interruptible(lambda: _plan(files, kind, form, allowed, most, as_json=json)))
+    shape = Shape(kind=kind, form=form, mapping=table.table_mapping())
+    return run(interruptible(lambda: _plan(files, shape, allowed, most, as_json=json)))
 
 
 def _quota_of(kind: Kind, texts: list[str] | None) -> Quota:
@@ -78,17 +82,15 @@ def _quota_of(kind: Kind, texts: list[str] | None) -> Quota:
     return quota
 
 
-async def _plan(
-    files: Sequence[str], kind: Kind, form: Format | None, quota: Quota, most: float | None, *, as_json: bool
-) -> Exit:
+async def _plan(files: Sequence[str], shape: Shape, quota: Quota, most: float | None, *, as_json: bool) -> Exit:
     packed = LoadPlan(DeliveryConfig())
-    with opened(files, kind, form) as sources:
+    with opened(files, shape) as sources:
         reading = Reading(sources)
         with ProgressView(reading.title, wanted=show_progress(as_json=as_json)) as view:
             await _read(reading, packed, view)
     reading.sum_up()
     figures = {
-        "kind": kind,
+        "kind": shape.kind,
         "units": packed.units,
         "users": packed.users,
         "requests": packed.requests,

@@ -12,16 +12,21 @@ from cyclopts import Parameter
 from dfinery_async.cli.exits import CliError
 from dfinery_async.cli.output import warn
 from dfinery_async.cli.rejects import RejectsFile
-from dfinery_async.cli.source import Format, Source
+from dfinery_async.cli.source import Format, Shape, Source
 from dfinery_async.cli.texts import plain
-from dfinery_async.core.records import BadLine, Kind, Record
+from dfinery_async.core.records import BadLine, Record
+from dfinery_async.redact import safe_text
 
 __all__ = ["Files", "FormatOption", "Reading", "opened"]
 
 _SHOWN: Final = 10  # bad lines that are named on standard error
 
 Files: TypeAlias = Annotated[
-    str, Parameter(allow_leading_hyphen=True, help="Files to read, .jsonl or .csv; - is standard input.")
+    str,
+    Parameter(
+        allow_leading_hyphen=True,
+        help="Files to read: .jsonl, .csv or .parquet, perhaps with .gz or .zst; - is standard input.",
+    ),
 ]
 FormatOption: TypeAlias = Annotated[
     Format | None, Parameter(help="How lines are written. By default as the file's ending says; - is jsonl.")
@@ -29,7 +34,7 @@ FormatOption: TypeAlias = Annotated[
 
 
 @contextmanager
-def opened(names: Sequence[str], kind: Kind, form: Format | None) -> Generator[list[Source]]:
+def opened(names: Sequence[str], shape: Shape) -> Generator[list[Source]]:
     """Open files, all of them before any is read.
 
     Raises:
@@ -45,7 +50,7 @@ def opened(names: Sequence[str], kind: Kind, form: Format | None) -> Generator[l
     if names.count("-") > 1:
         raise CliError("standard input can be read only once")
     with ExitStack() as stack:
-        yield [stack.enter_context(closing(Source(name, kind, form))) for name in names]
+        yield [stack.enter_context(closing(Source(name, shape))) for name in names]
 
 
 class Reading:
@@ -85,6 +90,10 @@ class Reading:
             CliError: one can't be read any further, or the rejects can't be written.
         """
         for source in self.sources:
+            if source.left_out:
+                shown = ", ".join(map(safe_text, source.left_out[:_SHOWN]))
+                more = f" and {len(source.left_out) - _SHOWN} more" if len(source.left_out) > _SHOWN else ""
+                warn(f"{source.name}: columns left out: {shown}{more}")
             async for block in source.blocks():
                 yield self._good(source, block)
 

@@ -5,32 +5,64 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import PurePath
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import BinaryIO, Final, Literal, Protocol, TypeAlias
 
-from dfinery_async.cli.columns import HeaderError
+import msgspec
+
 from dfinery_async.cli.csvlines import CsvReader
 from dfinery_async.cli.exits import CliError
 from dfinery_async.cli.jsonlines import JsonLinesReader
+from dfinery_async.cli.parquetrows import ParquetRows
 from dfinery_async.cli.texts import plain
+from dfinery_async.core.fields import HeaderError
+from dfinery_async.core.mapping import TableMapping
 from dfinery_async.core.records import BadLine, Kind, Record
+from dfinery_async.core.taxonomy import Taxonomy
+from dfinery_async.errors import ConfigError, InvalidInputError
+from dfinery_async.runtime.compression import Packing, Unpacker, UnpackingError
 
-__all__ = ["Format", "Source"]
+__all__ = ["Format", "Shape", "Source"]
 
-Format: TypeAlias = Literal["jsonl", "csv"]
+Format: TypeAlias = Literal["jsonl", "csv", "parquet"]
 
 _CHUNK: Final = 64 * 1024  # small pieces, so that the senders have their turns in between
-_ENDINGS: Final[dict[str, Format]] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+_ENDINGS: Final[dict[str, Format]] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+}
+_PACKED: Final[tuple[tuple[bytes, Packing], ...]] = ((b"\x1f\x8b", "gz"), (b"\x28\xb5\x2f\xfd", "zst"))
+_PARQUET: Final = b"PAR1"
 _BOM: Final = b"\xef\xbb\xbf"
 _FOREIGN: Final = (
-    (b"\x1f\x8b", "is compressed with gzip; unpack it, or pipe it in: gunzip -c FILE | dfinery load … -"),
-    (b"\x28\xb5\x2f\xfd", "is compressed with zstd; unpack it, or pipe it in: zstd -dc FILE | dfinery load … -"),
     (b"PK\x03\x04", "is a ZIP archive or a spreadsheet; save it as CSV in UTF-8"),
-    (b"PAR1", "is a Parquet file; write it as JSON Lines or CSV"),
+    (_PARQUET, "is a Parquet file; say so with --format parquet, or let its name end in .parquet"),
+    (b"BZh", "is compressed with bzip2; pipe it in: bunzip2 -c FILE | dfinery load … -"),
+    (b"\xfd7zXZ", "is compressed with xz; pipe it in: xz -dc FILE | dfinery load … -"),
     (b"\xff\xfe", "is written in UTF-16; save it as UTF-8"),
     (b"\xfe\xff", "is written in UTF-16; save it as UTF-8"),
 )
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """How the files of a command are written.
+
+    Attributes:
+        kind: what they hold.
+        form: how; by default the ending of each says so, and standard input is JSON Lines.
+        mapping: what the columns of a table are that is not in our shape.
+        taxonomy: types of the service's own properties.
+    """
+
+    kind: Kind
+    form: Format | None = None
+    mapping: TableMapping | None = None
+    taxonomy: Taxonomy | None = None
 
 
 class _Reader(Protocol):
@@ -44,29 +76,34 @@ class Source:
 
     Args:
         path: the file; `-` is standard input.
-        kind: what it holds.
-        form: how its lines are written; by default its ending says so, and standard input is JSON Lines.
+        shape: how it is written.
 
     Attributes:
         name: how messages call it.
         size: bytes in it, `None` where that is not known.
         done: bytes read so far.
         inode: device and number of the file, by which it is known under any name.
+        left_out: columns that a mapping leaves out.
 
     Raises:
         CliError: the file can't be read at all.
     """
 
-    def __init__(self, path: str, kind: Kind, form: Format | None) -> None:
+    def __init__(self, path: str, shape: Shape) -> None:
         self.name: str = "standard input" if path == "-" else plain(path)
-        self._kind: Kind = kind
+        self._shape = shape
         self._descriptor = self._open(path)
+        self._unpacker: Unpacker | None = None
         try:
             status = os.fstat(self._descriptor)
-            self._form: Format = form or self._form_of(path, status.st_mode)
+            self._form: Format = shape.form or self._form_of(path, status.st_mode)
+            mapping = shape.mapping or TableMapping()
+            if _ending(path) == ".tsv" and mapping.separator is None:
+                self._shape = msgspec.structs.replace(shape, mapping=msgspec.structs.replace(mapping, separator="tab"))
             self.size: int | None = status.st_size if stat.S_ISREG(status.st_mode) else None
             self.done: int = 0
             self.inode: tuple[int, int] = (status.st_dev, status.st_ino)
+            self.left_out: list[str] = []
             if self.size is not None or stat.S_ISDIR(status.st_mode):
                 self._look()
         except BaseException:
@@ -85,28 +122,69 @@ class Source:
         Raises:
             CliError: it can't be read any further.
         """
+        if self._form == "parquet":
+            async for block in self._parquet_blocks():
+                yield block
+            return
         reader = self._reader()
+        first = True
         while chunk := await self._next_chunk():
-            first = self.done == 0
+            for piece in self._unpacked(chunk, begin=self.done == 0):
+                text = self._text(piece) if first else piece
+                first = False
+                yield self._guarded(reader.feed(text))
+                await asyncio.sleep(0)  # what is packed may become a thousand pieces
             self.done += len(chunk)
-            yield self._guarded(reader.feed(self._text(chunk) if first else chunk))
+        if self._unpacker is not None:
+            self._ended(self._unpacker)
         yield self._guarded(reader.finish())
+
+    async def _parquet_blocks(self) -> AsyncGenerator[Iterator[Record | BadLine]]:
+        with await self._seekable() as file:
+            rows = self._parquet(file)
+            self.left_out = rows.table.left_out
+            size = self.size or 0
+            for part, block in rows.blocks():
+                yield self._guarded(block)
+                self.done = round(part * size)
+                await asyncio.sleep(0)
+            self.done = size
+
+    async def _seekable(self) -> BinaryIO:
+        """Return the file, or a copy of a pipe: Parquet is read from its end."""
+        if self.size is not None:
+            return os.fdopen(os.dup(self._descriptor), "rb")
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever asked for it
+        while chunk := await self._next_chunk():
+            copy.write(chunk)
+        copy.seek(0)
+        return copy
+
+    def _parquet(self, file: BinaryIO) -> ParquetRows:
+        try:
+            return ParquetRows(file, self._shape.kind, self._shape.mapping, self._shape.taxonomy)
+        except (HeaderError, InvalidInputError, ConfigError) as error:
+            raise self._unreadable(error.args[0]) from None
 
     def _guarded(self, results: Iterator[Record | BadLine]) -> Iterator[Record | BadLine]:
         try:
             yield from results
         except HeaderError as error:
             raise self._unreadable(str(error)) from None
+        except InvalidInputError as error:
+            raise self._unreadable(error.args[0]) from None
 
     def _form_of(self, path: str, mode: int) -> Format:
         if path == "-":
             return "jsonl"
         if stat.S_ISDIR(mode):
             raise self._unreadable("is a directory; name the files in it")
-        ending = PurePath(path).suffix.lower()
+        ending = _ending(path)
+        if ending == ".txt" and self._shape.mapping is not None:
+            return "csv"
         if ending not in _ENDINGS:
             endings = ", ".join(_ENDINGS)
-            raise self._unreadable(f"ends in none of {endings}; say what it is with --format jsonl or --format csv")
+            raise self._unreadable(f"ends in none of {endings}; say what it is with --format jsonl, csv or parquet")
         return _ENDINGS[ending]
 
     def _open(self, path: str) -> int:
@@ -116,20 +194,54 @@ class Source:
             raise self._unreadable(_reason(error)) from None
 
     def _reader(self) -> _Reader:
-        return CsvReader(self._kind) if self._form == "csv" else JsonLinesReader(self._kind)
+        shape = self._shape
+        try:
+            if self._form == "csv":
+                return CsvReader(shape.kind, mapping=shape.mapping, taxonomy=shape.taxonomy)
+            return JsonLinesReader(shape.kind, mapping=shape.mapping, taxonomy=shape.taxonomy)
+        except HeaderError as error:
+            raise self._unreadable(str(error)) from None
 
     def _look(self) -> None:
         """Read the beginning of a regular file, so that a useless one is found before anything is sent."""
         start = os.lseek(self._descriptor, 0, os.SEEK_CUR)  # standard input may have been read before
-        chunk = self._text(self._read())
-        if self._form == "csv":
+        if self._form == "parquet":
+            self._read()  # a directory says so here
+            with os.fdopen(os.dup(self._descriptor), "rb") as file:
+                self.left_out = self._parquet(file).table.left_out
+        else:
+            chunk = self._read()
+            piece = next(self._unpacked(chunk, begin=True), b"")
             reader = self._reader()
-            for _ in self._guarded(reader.feed(chunk)):
-                break
-            if len(chunk) < _CHUNK // 2:
-                for _ in self._guarded(reader.finish()):
-                    pass
+            text = self._text(piece)
+            if isinstance(reader, CsvReader):
+                for _ in self._guarded(reader.feed(text)):
+                    break
+                if len(text) < _CHUNK // 2:
+                    for _ in self._guarded(reader.finish()):
+                        pass
+                self.left_out = [] if reader.table is None else reader.table.left_out
+            self._unpacker = None
         os.lseek(self._descriptor, start, os.SEEK_SET)
+
+    def _unpacked(self, chunk: bytes, *, begin: bool) -> Iterator[bytes]:
+        """Give what a piece of the file holds. What is packed says so in its first bytes, whatever its name."""
+        try:
+            if begin:
+                packings: list[Packing] = [packing for magic, packing in _PACKED if chunk.startswith(magic)]
+                self._unpacker = Unpacker(packings[0]) if packings else None
+            if self._unpacker is None:
+                yield chunk
+            else:
+                yield from self._unpacker.feed(chunk)
+        except (UnpackingError, ConfigError) as error:
+            raise self._unreadable(str(error)) from None
+
+    def _ended(self, unpacker: Unpacker) -> None:
+        try:
+            unpacker.finish()
+        except UnpackingError as error:
+            raise self._unreadable(str(error)) from None
 
     def _text(self, chunk: bytes) -> bytes:
         """Check the first piece of a file, and take a byte order mark off."""
@@ -155,6 +267,10 @@ class Source:
 
     def _unreadable(self, problem: str) -> CliError:
         return CliError(f"{self.name}: {problem}")
+
+
+def _ending(path: str) -> str:
+    return PurePath(path.lower().removesuffix(".gz").removesuffix(".zst")).suffix
 
 
 async def _readable(descriptor: int) -> None:

@@ -120,7 +120,7 @@ def event_record(
     identity: Mapping[str, Any],
     *,
     name: str,
-    moment: str,
+    moment: str | dt.datetime,
     properties: Mapping[str, Any] | None,
     items: Sequence[Mapping[str, Any]] | None,
     log_id: str | None,
@@ -186,9 +186,9 @@ def _told(reason: str, field: str | None) -> str:
     return f"{safe_text(field)}: {reason}" if field else reason
 
 
-def _moment(text: str) -> dt.datetime:
+def _moment(text: str | dt.datetime) -> dt.datetime:
     try:
-        moment = dt.datetime.fromisoformat(text)
+        moment = text if isinstance(text, dt.datetime) else dt.datetime.fromisoformat(text)
     except ValueError:
         raise LineError("must be a datetime such as 2025-03-02T04:11:09.120Z", "event_datetime") from None
     if moment.tzinfo is None:

@@ -47,7 +47,8 @@ def compressor(packing: Packing) -> Compressor:
     """
     if packing == "gz":
         return zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP)
-    made: Compressor = zstd().ZstdCompressor()
+    module = zstd()
+    made: Compressor = module.ZstdCompressor(options={module.CompressionParameter.checksum_flag: 1})
     return made
 
 

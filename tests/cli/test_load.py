@@ -157,7 +157,7 @@ def test_profiles_and_identities(dfinery, emulator, tmp_path):
         ("e.csv", b"", "is empty"),
         ("e.jsonl", "text".encode("utf-16"), "UTF-16"),
         ("e.jsonl", '{"a": 1}'.encode("utf-16-le"), "full of NUL bytes"),
-        ("e.jsonl", b"\x1f\x8b\x08", "gzip"),
+        ("e.jsonl", b"BZh91AY", "bzip2"),
         ("e.csv", b"PK\x03\x04", "spreadsheet"),
         ("e.dat", b"", "ends in none of"),
     ],

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from dfinery_async.cli.columns import HeaderError
 from dfinery_async.cli.csvlines import CsvReader
 from dfinery_async.cli.jsonlines import JsonLinesReader
 from dfinery_async.cli.lines import LineSplitter
+from dfinery_async.core.fields import HeaderError
 from dfinery_async.core.records import BadLine, Record
 
 LOGIN = {
