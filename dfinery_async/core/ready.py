@@ -9,6 +9,7 @@ its place in the line behind, empty.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Generic, Protocol, TypeVar
@@ -18,6 +19,7 @@ __all__ = ["Ready"]
 _LEVELS = 64  # no rank has more bits
 _TURNS_PER_OLDEST = 8
 _FEWEST_EMPTY = 64
+_LOWEST = 1 << 1  # `filled` where all have rank 1
 
 
 class _Lane(Protocol):
@@ -42,10 +44,20 @@ class _Level(Generic[L]):
 
 
 class Ready(Generic[L]):
-    """Lanes that could be sent now; they know among whom they stand."""
+    """Lanes that could be sent now; they know among whom they stand.
 
-    def __init__(self) -> None:
-        self.filled: int = 0  # bit n is set when level n holds lanes
+    Args:
+        filled: its one number counts those, of several sets, that are not empty.
+
+    Attributes:
+        filled: bit n is set when level n holds lanes.
+        patient_until: until then none in here has waited too long, for those to whom that matters.
+    """
+
+    def __init__(self, filled: list[int] | None = None) -> None:
+        self._all = [0] if filled is None else filled
+        self.filled: int = 0
+        self.patient_until: float = -math.inf
         self._levels: list[_Level[L]] = [_Level() for _ in range(_LEVELS)]
         self._turn = 0
 
@@ -61,6 +73,8 @@ class Ready(Generic[L]):
         lane.place = level.first + len(level.line)
         level.line.append(lane)
         level.lived += 1
+        if not self.filled:
+            self._all[0] += 1
         self.filled |= 1 << number
 
     def grew(self, lane: L, rank: int) -> None:
@@ -78,6 +92,8 @@ class Ready(Generic[L]):
             level.first += len(level.line)
             level.line.clear()
             self.filled &= ~(1 << number)
+            if not self.filled:
+                self._all[0] -= 1
         elif len(level.line) > 2 * level.lived + _FEWEST_EMPTY:
             self._close_ranks(number)
 
@@ -90,6 +106,18 @@ class Ready(Generic[L]):
         lane = self._head(filled.bit_length() - 1) if self._turn else self.oldest(filled)
         self.remove(lane)
         return lane
+
+    def gives_way(self, since: float) -> bool:
+        """Whether somebody of rank 1 who stands elsewhere, and has waited since then, goes before all in here.
+
+        There must be lanes in here. A turn of whoever waited longest is used up by it.
+        """
+        if (self._turn + 1) % _TURNS_PER_OLDEST:
+            return self.filled == _LOWEST and since < self._head(1).ready_since
+        if since >= self.oldest(self.filled).ready_since:
+            return False
+        self._turn = 0
+        return True
 
     def oldest(self, filled: int) -> L:
         """Return the lane that waited longest of all in the levels given as bits."""

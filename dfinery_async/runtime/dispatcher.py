@@ -204,21 +204,19 @@ class Dispatcher:
             and lanes.has_ready(family, now, retry=retry, patience=patience)
             and not (retry and self._budget.wait(now) > 0)
             and take_leave()  # where there is no leave, the pacer wakes us
+            and (batch := lanes.take(family, now, retry=retry, patience=patience)) is not None
         ):
-            self._launch(family, now, retry=retry, patience=patience)
+            self._launch(batch, now, retry=retry)
 
     def _probe(self, now: float) -> None:
         """While nothing gets through, try one request now and then."""
         for family, retry in self._lanes.ready(now):
-            if self._gateway.pacers[family].try_take():
+            if self._gateway.pacers[family].try_take() and (batch := self._lanes.take(family, now, retry=retry)):
                 self.health.probing(now)
-                self._launch(family, now, retry=retry)
+                self._launch(batch, now, retry=retry)
                 return
 
-    def _launch(self, family: Family, now: float, *, retry: bool, patience: float = 0.0) -> None:
-        batch = self._lanes.take(family, now, retry=retry, patience=patience)
-        if batch is None:
-            return
+    def _launch(self, batch: Batch, now: float, *, retry: bool) -> None:
         if retry:
             self._budget.spend(now)
         batch.launched_at = now

@@ -10,6 +10,7 @@ import pytest
 
 from dfinery_async.config import Family
 from dfinery_async.core.caps import Caps
+from dfinery_async.core.lane import Lane
 from dfinery_async.core.lanes import Lanes
 from dfinery_async.core.work import Batch, Work
 
@@ -443,7 +444,7 @@ def _skips_the_queue(lanes: Lanes) -> None:
 
     def behind(batch: Batch, now: float, not_before: float = -math.inf) -> None:
         put_back(batch, now, not_before)
-        front = lanes._lanes[batch.key].front
+        front = lanes._lane(batch.key).front
         assert front
         front.append(front.pop(0))
 
@@ -454,13 +455,11 @@ def _two_in_the_air(lanes: Lanes) -> None:
     add = lanes.add
 
     def forgetful(key: bytes, work: Work, now: float) -> None:
-        lane = lanes._lanes.get(key)
-        if lane is not None and lane.in_air:
-            add(key, work, now)
+        add(key, work, now)
+        lane = lanes._users[key]
+        if isinstance(lane, Lane) and lane.in_air:
             lane.in_air = False
             lanes._make_ready(lane, now)
-        else:
-            add(key, work, now)
 
     lanes.add = forgetful  # type: ignore[method-assign]
 
@@ -491,7 +490,7 @@ def test_the_checker_finds_seeded_bugs(bug: Callable[[Lanes], None]) -> None:
 
 def test_retries_are_told_apart_and_come_first() -> None:
     lanes = Lanes(Caps())
-    assert lanes.ready(0.0) == []
+    assert list(lanes.ready(0.0)) == []
     fill(lanes, b"new", [event(1)])
     fill(lanes, b"rare", [profile(a=1)])
     fill(lanes, b"old", [event(2)])
