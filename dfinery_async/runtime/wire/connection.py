@@ -10,18 +10,19 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import httpcore
 
 from dfinery_async.core.reply import RawHeaders
 from dfinery_async.runtime.wire.answer import Phase
 from dfinery_async.runtime.wire.deadlines import Deadlines
+from dfinery_async.runtime.wire.guest import Guest
 from dfinery_async.runtime.wire.look import look_at
 from dfinery_async.runtime.wire.mold import Mold
 from dfinery_async.runtime.wire.watch import Watched
 
-__all__ = ["Address", "Connection", "Disconnected", "Guest"]
+__all__ = ["Address", "Connection", "Disconnected"]
 
 Address: TypeAlias = tuple[str, int, bool]
 """Host, port, and whether TLS is spoken."""
@@ -42,16 +43,6 @@ class Disconnected(httpcore.RemoteProtocolError):
     def __init__(self, *, stale: bool) -> None:
         super().__init__(_DISCONNECTED)
         self.stale: bool = stale
-
-
-class Guest(Protocol):
-    """Whoever sent a request without a task of its own, and is called back in the turn in which it ended."""
-
-    def answered(self, status: int, headers: RawHeaders, body: bytes) -> None:
-        """The whole answer came."""
-
-    def failed(self, error: Exception) -> None:
-        """No whole answer came: one of httpcore's errors says why."""
 
 
 class Connection(Watched, asyncio.BufferedProtocol):

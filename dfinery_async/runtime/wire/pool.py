@@ -19,8 +19,9 @@ import httpcore
 import msgspec
 
 from dfinery_async.core.reply import RawHeaders
-from dfinery_async.runtime.wire.connection import Address, Connection, Guest
+from dfinery_async.runtime.wire.connection import Address, Connection
 from dfinery_async.runtime.wire.deadlines import Deadlines
+from dfinery_async.runtime.wire.guest import Guest
 from dfinery_async.runtime.wire.mold import Mold
 from dfinery_async.runtime.wire.opening import open_connection
 
