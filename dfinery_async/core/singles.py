@@ -55,10 +55,12 @@ class Singles:
     def first(self) -> Work:
         """Return the event that waited longest; there must be one."""
         keys, works, users = self._keys, self._works, self._users
-        while users.get(keys[0]) is not works[0]:
+        work = works[0]
+        while users.get(keys[0]) is not work:
             keys.popleft()
             works.popleft()
-        return works[0]
+            work = works[0]
+        return work
 
     def pop(self) -> tuple[bytes, Work]:
         """Take out the event that waited longest; its user is the caller's now."""

@@ -15,7 +15,7 @@ import asyncio
 import math
 from collections.abc import Iterator, Sequence
 from random import Random
-from typing import Protocol, cast
+from typing import Protocol
 
 from dfinery_async.config import Family, RetryConfig
 from dfinery_async.core.books import Books
@@ -249,12 +249,12 @@ class Dispatcher:
         self._in_air.discard(batch)
         if self.stopped:
             return
-        if outcome.__class__ is not Outcome:
-            self._settler.crashed(cast("Exception", outcome))
+        if isinstance(outcome, Exception):
+            self._settler.crashed(outcome)
             return
         try:
             now = self._time()
-            self._settle(batch, cast("Outcome", outcome), now)
+            self._settle(batch, outcome, now)
             self._send(now)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may be left waiting
             self._settler.crashed(error)
