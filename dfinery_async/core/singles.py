@@ -7,6 +7,7 @@ and of the time. A second event, or trouble with the first, gives the user a lan
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from dfinery_async.core.lane import NEVER
@@ -54,7 +55,8 @@ class Singles:
 
     def first(self) -> Work:
         """Return the event that waited longest; there must be one."""
-        keys, works, users = self._keys, self._works, self._users
+        keys, works = self._keys, self._works
+        users: Mapping[bytes, object] = self._users
         work = works[0]
         while users.get(keys[0]) is not work:
             keys.popleft()
