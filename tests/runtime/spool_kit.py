@@ -76,6 +76,7 @@ def rows_on_disk(folder: Path) -> int:
     count = 0
     for path in folder.glob("slot-*/spool.db"):
         with closing(sqlite3.connect(path)) as db:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")  # needs no room on a full disk
             count += db.execute("SELECT count(*) FROM unit").fetchone()[0]
     return count
 

@@ -162,8 +162,10 @@ def test_memory_instead_of_a_disk_is_warned_of(tmp_path: Path, caplog: pytest.Lo
 
 def test_a_reserve_takes_real_room(tmp_path: Path) -> None:
     reserve = tmp_path / "reserve"
-    make_reserve(reserve, 1 << 20)
-    make_reserve(reserve, 1 << 20)
+    assert make_reserve(reserve, 1 << 20)
+    assert make_reserve(reserve, 1 << 20)
     assert reserve.stat().st_blocks * 512 >= 1 << 20
     assert modes(tmp_path) == {"reserve": "0o600"}
-    make_reserve(tmp_path / "missing" / "reserve", 1)
+    assert not make_reserve(tmp_path / "missing" / "reserve", 1)
+    assert not make_reserve(tmp_path / "larger than the disk", 1 << 60)
+    assert modes(tmp_path) == {"reserve": "0o600"}

@@ -18,7 +18,8 @@ from spool_kit import BINDING, bytes_in, modes, rows
 from dfinery_async.core.spool_shelf import Cleanup
 from dfinery_async.errors import SpoolCorrupt, SpoolError, SpoolFull
 from dfinery_async.runtime.spool.rescue import open_or_rescue
-from dfinery_async.runtime.spool.store import Step, Store
+from dfinery_async.runtime.spool.store import Store
+from dfinery_async.runtime.spool.writer import Step
 
 MIB = 1024 * 1024
 
@@ -32,7 +33,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def append(store: Store, *numbers: int) -> None:
-    assert store.commit(Step(rows=rows(numbers, store.seed))) == (None, None)
+    assert store.commit(Step(rows=rows(numbers, store.seed)))[1:] == (None, None)
 
 
 def numbers_in(store: Store, after: int = 0, most: int = 1000) -> list[int]:
@@ -66,7 +67,7 @@ def test_what_is_done_is_not_given_out_after_a_restart(tmp_path: Path) -> None:
     first = Store(tmp_path, BINDING)
     first.open()
     append(first, *range(1, 11))
-    assert first.commit(Step(done=[[2, 4], [10]])) == (None, None)
+    assert first.commit(Step(done=[[2, 4], [10]]))[1:] == (None, None)
     first.close()
 
     second = Store(tmp_path, BINDING)
@@ -75,7 +76,7 @@ def test_what_is_done_is_not_given_out_after_a_restart(tmp_path: Path) -> None:
     assert sorted(found.done) == [2, 4, 10]
     assert sorted(found.notes) == [4, 10]
     assert numbers_in(second) == [1, 3, 5, 6, 7, 8, 9]
-    assert second.commit(Step(cleanup=Cleanup(rows=[2, 4, 10], notes=[4, 10]))) == (None, None)
+    assert second.commit(Step(cleanup=Cleanup(rows=[2, 4, 10], notes=[4, 10])))[1:] == (None, None)
     second.close()
     assert Store(tmp_path, BINDING).open().done == []
 
@@ -94,8 +95,8 @@ def test_numbers_are_never_given_twice(tmp_path: Path) -> None:
 def test_marks_are_kept_with_the_rows_or_not_at_all(tmp_path: Path) -> None:
     store = Store(tmp_path, BINDING)
     store.open()
-    store.commit(Step(rows=rows([1], store.seed), marks={"load:a": "7"}))
-    problem, _ = store.commit(Step(rows=rows([1], store.seed), marks={"load:a": "8"}))
+    store.commit(Step(rows=rows([1], store.seed), marks=[(0, "load:a", "7")]))
+    _, problem, _ = store.commit(Step(rows=rows([1], store.seed), marks=[(0, "load:a", "8")]))
     assert isinstance(problem, SpoolError)
     assert store.marks("load:") == {"load:a": "7"}
     store.close()
@@ -107,7 +108,7 @@ def test_only_the_owner_may_read_any_of_it(tmp_path: Path) -> None:
         store = Store(tmp_path, BINDING)
         store.open()
         append(store, 1)
-        assert modes(tmp_path) == dict.fromkeys(("reserve", "spool.db", "spool.db-shm", "spool.db-wal"), "0o600")
+        assert modes(tmp_path) == dict.fromkeys(("reserve", "spool.db", "spool.db-wal"), "0o600")
         store.close()
     finally:
         os.umask(before)
@@ -152,14 +153,16 @@ def test_a_store_has_a_bound_and_stays_usable_at_it(tmp_path: Path) -> None:
     store.open()
     number = 1
     while True:
-        problem, rest = store.commit(Step(rows=rows(range(number, number + 100), store.seed)))
+        appended, problem, rest = store.commit(Step(rows=rows(range(number, number + 100), store.seed)))
+        number += appended
         if problem is not None:
             break
-        number += 100
     assert isinstance(problem, SpoolFull)
     assert rest is None
     assert numbers_in(store, most=100_000) == list(range(1, number))
-    problem, rest = store.commit(Step(rows=rows(range(number, number + 100), store.seed), done=[list(range(1, 50))]))
+    step = Step(rows=rows(range(number, number + 100), store.seed), done=[list(range(1, 50))])
+    appended, problem, rest = store.commit(step)
+    assert appended == 0
     assert isinstance(problem, SpoolFull)
     assert rest is None
     store.commit(Step(cleanup=Cleanup(up_to=number - 1)))
@@ -305,7 +308,7 @@ def test_a_newer_file_and_one_of_another_service_are_left_as_they_are(tmp_path: 
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(SpoolError, match="newer version"):
         open_or_rescue(Store(tmp_path, BINDING))
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["spool.db"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["reserve", "spool.db"]
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -335,7 +338,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def note(self, data: st.DataObject) -> None:
         done = data.draw(st.lists(st.sampled_from(sorted(self.waiting)), min_size=1, max_size=10, unique=True))
-        assert self.store.commit(Step(done=[done])) == (None, None)
+        assert self.store.commit(Step(done=[done]))[1:] == (None, None)
         self.waiting -= set(done)
         self.noted[max(done)] = done
 
@@ -343,7 +346,7 @@ class StoreMachine(RuleBasedStateMachine):
     def delete(self) -> None:
         rows_done = [number for done in self.noted.values() for number in done]
         cleanup = Cleanup(rows=rows_done, notes=list(self.noted))
-        assert self.store.commit(Step(cleanup=cleanup)) == (None, None)
+        assert self.store.commit(Step(cleanup=cleanup))[1:] == (None, None)
         self.noted.clear()
 
     @rule(clean=st.booleans())

@@ -121,18 +121,23 @@ def sync_folder(path: Path) -> None:
         os.close(folder)
 
 
-def make_reserve(path: Path, size: int) -> None:
-    """Take up room that can be given back when the disk is full; where there is none left, there is no reserve."""
+def make_reserve(path: Path, size: int) -> bool:
+    """Take up room that can be given back when the disk is full. Returns whether it is there."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
+        disk = os.statvfs(path.parent)
+        if path.exists():
+            return True
+        if disk.f_bavail * disk.f_frsize < size + size // 4:  # tell a full disk without filling it
+            return False
         with os.fdopen(os.open(path, flags, _FILE), "wb", buffering=0) as file:
             left = size
             while left > 0:  # written out: a hole would take no room
                 left -= file.write(bytes(min(left, 1 << 16)))
-    except FileExistsError:
-        return
     except OSError:
         path.unlink(missing_ok=True)
+        return False
+    return True
 
 
 def check_disk(path: Path, mounts: Path = _MOUNTS) -> None:

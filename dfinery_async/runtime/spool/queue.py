@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from dfinery_async.runtime.spool.placement import Entry, Keeper
-from dfinery_async.runtime.spool.store import Step
 from dfinery_async.runtime.spool.stores import Outcome, Stores
+from dfinery_async.runtime.spool.writer import Step
 
 __all__ = ["Job", "Queue"]
 
 _ROWS: Final = 2000  # in one transaction
-_BYTES: Final = 4 * 1024 * 1024
+_BYTES: Final = 2 * 1024 * 1024
 _ROW: Final = 48  # bytes that a row takes beside what it holds
 
 

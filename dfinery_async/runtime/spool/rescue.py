@@ -15,7 +15,8 @@ from typing import Any, Final
 from dfinery_async.core.spool_rows import DamagedRow, Row, read_note, read_row
 from dfinery_async.errors import SpoolCorrupt
 from dfinery_async.runtime.spool.files import beside, sync_folder
-from dfinery_async.runtime.spool.store import Found, Step, Store
+from dfinery_async.runtime.spool.store import Found, Store
+from dfinery_async.runtime.spool.writer import Step
 
 __all__ = ["open_or_rescue"]
 
@@ -54,11 +55,11 @@ def open_or_rescue(store: Store) -> Found:
 def _save(store: Store, aside: Path) -> int:
     saved = 0
     for rows in _readable(aside, store.seed):
-        problem, _ = store.commit(Step(rows=rows))
-        if problem is not None:
-            _log.error("the rest of the damaged file could not be kept: %s", problem)
+        done = store.commit(Step(rows=rows))
+        saved += done.appended
+        if done.problem is not None:
+            _log.error("the rest of the damaged file could not be kept: %s", done.problem)
             break
-        saved += len(rows)
     return saved
 
 

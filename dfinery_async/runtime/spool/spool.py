@@ -21,9 +21,9 @@ from dfinery_async.errors import SpoolError, SpoolFull
 from dfinery_async.runtime.receipts import Receipt
 from dfinery_async.runtime.spool.placement import Entry, Keeper, Placement, Waiter
 from dfinery_async.runtime.spool.queue import Job, Queue
-from dfinery_async.runtime.spool.store import Step
 from dfinery_async.runtime.spool.stores import Stores
 from dfinery_async.runtime.spool.worker import Worker
+from dfinery_async.runtime.spool.writer import Committed, Step
 from dfinery_async.runtime.tasks import TaskOwner
 
 __all__ = ["Spool"]
@@ -77,6 +77,7 @@ class Spool:
         self._used = 0
         self._broken: SpoolError | None = None
         self._untidy = True
+        self._full = False  # whether something did not fit, so that room is to be made at once
         self._ended = False
         self._sleeper: asyncio.Future[bool] | None = None
         self._space: list[asyncio.Future[None]] = []
@@ -220,10 +221,18 @@ class Spool:
         if self._queue or self._done:
             idle = False
             await self._commit(self._next_job())
+        if self._full and not self._ended and self._broken is None:
+            self._full = False
+            await self._clean_up(self._loop.time() + _REST)
+            await self._worker.run(self._stores.tidy)
         wanted = self._placement.wanted()
         if wanted is not None and not self._ended and self._broken is None:
             idle = False
-            window = await self._worker.run(partial(self._stores.read, *wanted))
+            try:
+                window = await self._worker.run(partial(self._stores.read, *wanted))
+            except SpoolError as error:
+                self._note_trouble(error)
+                return
             if not self._ended:
                 self._placement.bring_back(wanted[0], window)
         for shelf in self._placement.shelves[:-1]:
@@ -248,6 +257,7 @@ class Spool:
             await self._clean_up()
             if not (self._queue or self._done or self._ended):
                 self._untidy = await self._worker.run(self._stores.tidy)
+                self._tell_space()
 
     async def _sleep(self, seconds: float | None) -> bool:
         """Wait until somebody wakes us. Returns whether the time has passed instead."""
@@ -281,7 +291,7 @@ class Spool:
         entries = self._queue.take()
         own, seed = self._placement.own, self._stores.seed
         rows = [row_of(number, entry.key, entry.receipt, seed) for number, entry in enumerate(entries, own.last + 1)]
-        marks = dict(entry.mark for entry in entries if entry.mark is not None)
+        marks = [(index, *entry.mark) for index, entry in enumerate(entries) if entry.mark is not None]
         tight = self._used + self._queue.size > self._bound * _TIGHT
         steps: dict[int, Step] = {}
         for shelf in self._placement.shelves:
@@ -305,25 +315,31 @@ class Spool:
         job, self._job = self._job, None
         if job is None or job.outcome is None:
             return
-        rows, rest, self._used = job.outcome
+        self._used = job.outcome.used
         for rank, step in job.steps.items():
-            shelf = self._placement.shelves[rank]
-            if (problem := rest[rank]) is None:
+            shelf, done = self._placement.shelves[rank], job.outcome.steps[rank]
+            if shelf is self._placement.own:
+                self._take_in(job.entries, done)
+            if done.rest is None:
                 for numbers in step.done:
                     shelf.noted(max(numbers))
-                continue
-            self._done[rank] = [*step.done, *self._done.get(rank, ())]
-            shelf.restore(step.cleanup)
-            self._note_trouble(problem)
-        if rows is None:
-            self._placement.place(job.entries)
-            self.done(entry.receipt for entry in job.entries if entry.sent and entry.receipt.done())
-        else:
-            self._queue.give_back(job.entries, rows)
-            if not isinstance(rows, SpoolFull):
-                self._note_trouble(rows)
+            else:
+                self._done[rank] = [*step.done, *self._done.get(rank, ())]
+                shelf.restore(step.cleanup)
+                self._note_trouble(done.rest)
         self._untidy = True
         self._tell_space()
+
+    def _take_in(self, entries: Sequence[Entry], done: Committed) -> None:
+        kept, others = entries[: done.appended], entries[done.appended :]
+        self._placement.place(kept)
+        self.done(entry.receipt for entry in kept if entry.sent and entry.receipt.done())
+        if done.problem is not None:
+            self._queue.give_back(others, done.problem)
+            if isinstance(done.problem, SpoolFull):
+                self._full = True
+            else:
+                self._note_trouble(done.problem)
 
     def _note_trouble(self, error: SpoolError) -> None:
         if self._broken is None:

@@ -10,17 +10,17 @@ import contextlib
 import hashlib
 import logging
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from dfinery_async.core.spool_rows import DamagedRow, Row, Unit, note_of, owner_seed, read_note, read_row
-from dfinery_async.core.spool_shelf import Cleanup
+from dfinery_async.core.spool_rows import DamagedRow, Unit, owner_seed, read_note, read_row
 from dfinery_async.errors import SpoolCorrupt, SpoolError, SpoolFull
 from dfinery_async.runtime.spool import forks
-from dfinery_async.runtime.spool.files import make_reserve, prepare_file, sync_folder
+from dfinery_async.runtime.spool.files import prepare_file, sync_folder
+from dfinery_async.runtime.spool.writer import Committed, Step, Writer, failure
 
-__all__ = ["Durability", "Found", "Step", "Store", "Window"]
+__all__ = ["Durability", "Found", "Store", "Window"]
 
 _log = logging.getLogger("dfinery_async.spool")
 
@@ -29,11 +29,10 @@ Durability = Literal["power", "process"]
 _APPLICATION: Final = 0x6466_7370  # "dfsp": told from any other SQLite file by this
 _SCHEMA: Final = 1
 _PAGE: Final = 4096
-_RESERVE: Final = 1024 * 1024
-_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_LOG_PAGES: Final = 1000  # of the write-ahead log, before they are moved to where they belong
-_LOG_BYTES: Final = 64 * 1024 * 1024
-_PAGES_AT_ONCE: Final = 4096  # given back to the disk
+_LOG_PAGES: Final = 512  # of the write-ahead log, before they are moved to where they belong
+_LOG_BYTES: Final = 4 * 1024 * 1024
+_PAGES_AT_ONCE: Final = 256  # given back to the disk in one transaction
+_PIECES: Final = 16  # of them in one go
 _SPARE_PAGES: Final = 256  # for notes of what is done, when there is no more room for units
 
 _TABLES: Final = (
@@ -43,7 +42,6 @@ _TABLES: Final = (
     "CREATE TABLE done (last INTEGER PRIMARY KEY, seqs BLOB, crc INTEGER)",
     "CREATE TABLE dead (seq INTEGER PRIMARY KEY, kind, items, size, user, body, crc)",
 )
-_APPEND: Final = "INSERT INTO unit VALUES (?, ?, ?, ?, ?, ?, ?)"
 _READ: Final = "SELECT seq, kind, items, size, user, body, crc FROM unit WHERE seq > ? ORDER BY seq LIMIT ?"
 
 
@@ -56,24 +54,6 @@ class Found(NamedTuple):
     size: int
     done: Sequence[int]
     notes: Sequence[int]
-
-
-class Step(NamedTuple):
-    """What one transaction does.
-
-    Attributes:
-        rows: units to append.
-        done: numbers of units that are done, one note for each group.
-        cleanup: rows to delete.
-        marks: values to keep by name, with the rows or not at all.
-        forget: delete all units behind this number.
-    """
-
-    rows: Sequence[Row] = ()
-    done: Sequence[Sequence[int]] = ()
-    cleanup: Cleanup = Cleanup()
-    marks: Mapping[str, str] = {}
-    forget: int | None = None
 
 
 class Window(NamedTuple):
@@ -97,7 +77,7 @@ class Store:
 
     def __init__(self, folder: Path, binding: str, durability: Durability = "power", max_bytes: int = 1 << 30) -> None:
         self.path: Path = folder / "spool.db"
-        self._reserve = folder / "reserve"
+        self._writer = Writer(folder / "reserve")
         self._binding = hashlib.sha256(binding.encode()).hexdigest()
         self.seed: int = owner_seed(binding)
         self._durability: Durability = durability
@@ -115,6 +95,15 @@ class Store:
         """
         if prepare_file(self.path) == 0:
             sync_folder(self.path.parent)
+        try:
+            found = self._connect()
+        except SpoolFull:
+            self._writer.release_reserve()
+            found = self._connect()
+        self._writer.has_reserve()
+        return found
+
+    def _connect(self) -> Found:
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=32)
         try:
             found = self._set_up(db)
@@ -124,11 +113,11 @@ class Store:
                 raise failure(error) from error
             raise
         self._db = db
-        make_reserve(self._reserve, _RESERVE)
         return found
 
     def _set_up(self, db: sqlite3.Connection) -> Found:
         sync = "FULL" if self._durability == "power" else "NORMAL"
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")  # no file of shared memory, which would need room and a lock
         self._check(db)
         for setting in (
             "auto_vacuum = INCREMENTAL",
@@ -181,55 +170,9 @@ class Store:
         highest = 0 if last is None else last[0]
         return Found(first or highest + 1, highest, count, int(size), named, [note[0] for note in notes])
 
-    def commit(self, step: Step) -> tuple[SpoolError | None, SpoolError | None]:
-        """Do a step, all of it or nothing. Without room for the rows, the rest of it is done without them.
-
-        Returns:
-            What kept the rows from being appended, and what kept the rest from being done.
-        """
-        error = self._transact(step)
-        if not isinstance(error, SpoolFull):
-            return error, error
-        rest = Step(done=step.done, cleanup=step.cleanup)
-        if not rest.done and not rest.cleanup:
-            return error, None
-        if self._transact(rest) is None:
-            return error, None
-        self._reserve.unlink(missing_ok=True)  # deleting takes room as well, until the log is written back
-        self._checkpoint()
-        return error, self._transact(rest)
-
-    def _transact(self, step: Step) -> SpoolError | None:
-        db = self._connection()
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            if step.rows:
-                db.executemany(_APPEND, step.rows)
-            if step.marks:
-                db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", step.marks.items())
-            if step.done:
-                db.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", map(note_of, step.done))
-            if step.cleanup:
-                self._delete(db, step.cleanup)
-            if step.forget is not None:
-                db.execute("DELETE FROM unit WHERE seq > ?", (step.forget,))
-            db.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._roll_back(db)
-            return failure(error)
-        return None
-
-    def _delete(self, db: sqlite3.Connection, cleanup: Cleanup) -> None:
-        if cleanup.up_to is not None:
-            db.execute("DELETE FROM unit WHERE seq <= ?", (cleanup.up_to,))
-            db.execute("DELETE FROM done WHERE last <= ?", (cleanup.up_to,))
-        db.executemany("DELETE FROM unit WHERE seq = ?", [(seq,) for seq in cleanup.rows])
-        db.executemany("DELETE FROM done WHERE last = ?", [(note,) for note in cleanup.notes])
-
-    def _roll_back(self, db: sqlite3.Connection) -> None:
-        with contextlib.suppress(sqlite3.Error):  # the next step says what is the matter
-            if db.in_transaction:
-                db.execute("ROLLBACK")
+    def commit(self, step: Step) -> Committed:
+        """Do a step, as `Writer.commit` says."""
+        return self._writer.commit(self._connection(), step)
 
     def read(self, after: int, most: int, most_bytes: int = 1 << 24) -> Window:
         """Read units in order, those that are done left out. Damaged ones are set aside and passed over.
@@ -267,13 +210,7 @@ class Store:
 
     def _bury(self, db: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> None:
         _log.error("%d damaged rows of the spool are set aside in its table of the dead", len(rows))
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            db.executemany("INSERT OR REPLACE INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-            db.executemany("DELETE FROM unit WHERE seq = ?", [(row[0],) for row in rows])
-            db.execute("COMMIT")
-        except sqlite3.Error:
-            self._roll_back(db)  # they are passed over all the same, and found again the next time
+        self._writer.bury(db, rows)  # where that fails they are passed over all the same, and found the next time
 
     def marks(self, prefix: str) -> dict[str, str]:
         """Return the values whose names begin with `prefix`."""
@@ -295,9 +232,7 @@ class Store:
 
     def forget(self, after: int) -> None:
         """Delete all units behind a number: nobody was told that they are kept."""
-        error = self._transact(Step(forget=after))
-        if error is not None:
-            raise error
+        self._writer.forget(self._connection(), after)
 
     def used(self) -> int:
         """Return the bytes that the units take up in the file."""
@@ -308,26 +243,23 @@ class Store:
     def tidy(self) -> bool:
         """Give room back to the disk, while there is nothing else to do. Returns whether there is more of that."""
         db = self._connection()
-        more = False
+        more = True
         with contextlib.suppress(sqlite3.Error):  # it is a courtesy; what is the matter shows with the next step
-            db.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
-            more = _value(db, "PRAGMA freelist_count") > 0
-        self._checkpoint()
-        make_reserve(self._reserve, _RESERVE)
+            for _ in range(_PIECES):
+                self._writer.write_back(db)  # on a full disk, the log has room for a piece and no more
+                if not (more := _value(db, "PRAGMA freelist_count") > 0):
+                    break
+                db.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")  # `execute` does one step of it
+        self._writer.write_back(db)
+        self._writer.has_reserve()
         return more
-
-    def _checkpoint(self) -> None:
-        """Move what the write-ahead log holds to where it belongs, and empty it."""
-        with contextlib.suppress(sqlite3.Error):
-            self._connection().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         """Close the file; calling it again does nothing."""
         db, self._db = self._db, None
         if db is not None:
-            with contextlib.closing(db), contextlib.suppress(sqlite3.Error):
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            self._reserve.unlink(missing_ok=True)
+            with contextlib.closing(db):
+                self._writer.write_back(db)
 
     def drop(self) -> None:
         """In a forked child: let go without closing."""
@@ -343,14 +275,3 @@ class Store:
 
 def _value(db: sqlite3.Connection, query: str) -> Any:
     return db.execute(query).fetchone()[0]
-
-
-def failure(error: sqlite3.Error) -> SpoolError:
-    """Return what an error of SQLite means. Its own text may name a file, never a value."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    if code == sqlite3.SQLITE_FULL:
-        return SpoolFull("the spool or its disk has no room left")
-    if code in _DAMAGED:
-        return SpoolCorrupt(f"the spool's file is damaged ({name})")
-    return SpoolError(f"the spool's file failed: {error} ({name})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,8 @@ from dfinery_async.errors import SpoolCorrupt, SpoolError
 from dfinery_async.runtime.spool.files import check_disk
 from dfinery_async.runtime.spool.rescue import open_or_rescue
 from dfinery_async.runtime.spool.slots import Slot, claim, take_over
-from dfinery_async.runtime.spool.store import Found, Step, Store, Window
+from dfinery_async.runtime.spool.store import Found, Store, Window
+from dfinery_async.runtime.spool.writer import Committed, Step
 
 __all__ = ["Opened", "Outcome", "Stores"]
 
@@ -37,10 +39,9 @@ class Opened(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How steps went: what kept rows from being appended, what kept the rest from being done, by rank; bytes in use."""
+    """How steps went, by rank, and how many bytes our own store uses."""
 
-    rows: SpoolError | None
-    rest: Mapping[int, SpoolError | None]
+    steps: Mapping[int, Committed]
     used: int
 
 
@@ -129,20 +130,17 @@ class Stores:
 
     def commit(self, steps: Mapping[int, Step]) -> Outcome:
         """Do the steps of one turn. The rows are our own store's."""
-        rows: SpoolError | None = None
-        rest: dict[int, SpoolError | None] = {}
+        done: dict[int, Committed] = {}
         for rank, step in steps.items():
             try:
-                problem, rest[rank] = self._at(rank).commit(step)
+                done[rank] = self._at(rank).commit(step)
             except SpoolError as error:
-                problem = rest[rank] = error
-            if rank == len(self._places) - 1:
-                rows = problem
+                done[rank] = Committed(0, error, error)
         try:
             used = self._own.used()
-        except SpoolError:
+        except (SpoolError, sqlite3.Error):
             used = 0
-        return Outcome(rows, rest, used)
+        return Outcome(done, used)
 
     def read(self, rank: int, after: int, most: int, most_bytes: int) -> Window:
         """Read units of one store in order."""
