@@ -15,7 +15,8 @@ from dfinery_async.core.batching import cut_events
 from dfinery_async.core.caps import Caps
 from dfinery_async.core.codec import encode_event, encode_identity, events_body
 from dfinery_async.core.lanes import Lanes
-from dfinery_async.core.quota import QuotaWindow, read_headers
+from dfinery_async.core.quota import QuotaWindow
+from dfinery_async.core.quota_headers import read_headers
 from dfinery_async.models import Event, Identity
 from dfinery_async.runtime.intake import event_receipt
 from dfinery_async.runtime.pacer import Pacer, make_pacers

@@ -1,160 +1,22 @@
-"""Windows of quota: what the headers of replies say, and what may be sent.
+"""The window of quota of one family: what may be sent now, and how fast.
 
-The vendor's pages disagree about names, units and letters (API guide, "Request Limit"), so headers are read in every
-form, and what makes no sense is ignored. A reset is a wall-clock moment of the server's; it is turned into a monotonic
-time at once, by the `Date` of the same reply where there is one, and clamped to the window's length.
+A window is known by the moment of its end on the server's clock, which tells a late reply of the window before from one
+of the next. When that moment is in our own, monotonic time is known only roughly: `Date` has whole seconds, and a reply
+is under way for a while. Both make the end seem later than it is, so that the earliest of all replies is the best.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import email.utils
-import functools
 import math
-import re
 
-import msgspec
+from dfinery_async.core.quota_headers import Observation
+from dfinery_async.core.sharing import FairShare
 
-from dfinery_async.core.reply import Headers, RawHeaders
+__all__ = ["QuotaWindow"]
 
-__all__ = ["Observation", "QuotaReader", "QuotaWindow", "read_headers", "read_retry_after", "server_time"]
-
-_PERIOD = re.compile(r"\s*([0-9]{1,6})\s*([A-Za-z])\s*")
-_GROUPED = re.compile(r"\s*[0-9]{1,3}(,[0-9]{3})+\s*")  # `1,000` is one number for people, not two for us
-_SECONDS = {"y": 31_536_000, "Y": 31_536_000, "d": 86_400, "D": 86_400, "H": 3_600, "h": 3_600, "m": 60, "s": 1, "S": 1}
-_MONTH = 2_592_000
-_LONGEST_MINUTE_RESET = 7_200  # `1M` is a minute if the window ends within two hours, else a month
-_MILLISECONDS_FROM = 1e11
-_LATEST = 4.0e9  # seconds since 1970; anything later is no reset
-_LARGEST_COUNT = 10**12
-_LONGEST_COUNT = 13
-_LONGEST_RETRY_AFTER = 3600.0
-_NOT_OURS, _OURS, _COUNTS = 0, 1, 2
-_MOST_NAMES = 64  # of headers that a reader keeps in mind
 _LONGEST_GUESS = 60.0  # where a reply counts but names no reset, the count is believed for this long
-
-
-class Observation(msgspec.Struct, frozen=True):
-    """What one reply says of the quota; `None` where it says nothing that makes sense.
-
-    Attributes:
-        period: length of the window in seconds.
-        remaining: calls left in the window.
-        reset_in: seconds until the window ends, by the server's clock.
-    """
-
-    period: float | None = None
-    remaining: int | None = None
-    reset_in: float | None = None
-
-
-_NOTHING = Observation()
-
-
-def read_headers(headers: Headers, wall: float) -> Observation:
-    """Read the quota headers of one reply. `wall` is our clock, used where the reply has no `Date`."""
-    periods: list[str] = []
-    remaining: list[int] = []
-    resets: list[float] = []
-    for name, value in headers:
-        if not name.startswith("x-rate"):
-            continue
-        kind = _quota_kind(name)
-        if _GROUPED.fullmatch(value):
-            continue
-        for part in value.split(","):
-            if kind == "limit":
-                periods.append(part)
-            elif kind == "remaining" and (count := _count(part)) is not None:
-                remaining.append(count)
-            elif kind in {"reset", "rest"} and (moment := _moment(part)) is not None:
-                resets.append(moment)
-    if not (periods or remaining or resets):
-        return _NOTHING
-    reset_in = max(resets) - server_time(headers, wall) if resets else None
-    period = next((seconds for text in periods if (seconds := _period(text, reset_in)) is not None), None)
-    return Observation(period, min(remaining, default=None), reset_in)
-
-
-class QuotaReader:
-    """Reads the quota headers of one reply after another, decoded or as they came.
-
-    Replies mostly differ in the count of calls left, and in nothing else within a second: only what differs is read.
-    """
-
-    def __init__(self) -> None:
-        self._kinds: dict[str | bytes, int] = {}
-        self._same: list[tuple[str, str] | tuple[bytes, bytes]] = []
-        self._period: float | None = None
-        self._reset: float | None = None  # by the server's clock
-        self._date: float | None = None
-
-    def read(self, headers: Headers | RawHeaders, wall: float) -> Observation:
-        """Read the quota headers of one reply, as `read_headers` does."""
-        kinds = self._kinds
-        count: str | bytes = ""
-        same: list[tuple[str, str] | tuple[bytes, bytes]] = []
-        for pair in headers:
-            kind = kinds.get(pair[0])
-            if kind is None:
-                kind = self._kind(pair[0])
-            if kind == _COUNTS and not count:
-                count = pair[1]
-            elif kind:
-                same.append(pair)
-        if same == self._same and same and count.isdigit() and count.isascii() and len(count) < _LONGEST_COUNT:
-            reset_in = None
-            if self._reset is not None:
-                reset_in = self._reset - (wall if self._date is None else self._date)
-            return Observation(self._period, int(count), reset_in)
-        return self._read_all(headers, same, wall)
-
-    def _read_all(
-        self, headers: Headers | RawHeaders, same: list[tuple[str, str] | tuple[bytes, bytes]], wall: float
-    ) -> Observation:
-        decoded = [(_text(name).lower(), _text(value)) for name, value in headers]
-        seen = read_headers(decoded, wall)
-        dates = [value for name, value in decoded if name == "date"]
-        counts = [value for name, value in decoded if self._kind(name) == _COUNTS]
-        self._same = same if len(counts) == 1 else []  # of several counts the smallest one counts
-        self._date = _parse_date(dates[0]) if dates else None
-        self._period = seen.period
-        self._reset = None
-        if seen.reset_in is not None:
-            self._reset = seen.reset_in + (wall if self._date is None else self._date)
-        return seen
-
-    def _kind(self, raw: str | bytes) -> int:
-        name = _text(raw).lower()
-        kind = _NOT_OURS
-        if name.startswith("x-rate"):
-            kind = _COUNTS if _quota_kind(name) == "remaining" else _OURS
-        elif name == "date":
-            kind = _OURS
-        if len(self._kinds) < _MOST_NAMES:
-            self._kinds[raw] = kind
-        return kind
-
-
-def read_retry_after(headers: Headers, wall: float) -> float | None:
-    """Read `Retry-After` as seconds from now, an hour at the most; `None` where there is none that makes sense.
-
-    It may be seconds or an HTTP date. The vendor's pages do not mention it, but gateways in front of an API send it.
-    """
-    for name, value in headers:
-        if name == "retry-after":
-            count = _count(value)
-            seconds = float(count) if count is not None else _http_date(value, math.nan) - server_time(headers, wall)
-            return min(seconds, _LONGEST_RETRY_AFTER) if seconds >= 0 else None
-    return None
-
-
-def server_time(headers: Headers, wall: float) -> float:
-    """Return the server's clock by the `Date` of a reply, or ours where there is none."""
-    for name, value in headers:
-        if name == "date":
-            return _http_date(value, wall)
-    return wall
+_RESERVE = 0.005  # of a limit that others use too: room for what they have sent and we have not seen
+_BLIND = 1 / 20  # of the span: where others may have used up what was seen longer ago than this, one call may look
 
 
 class QuotaWindow:
@@ -184,38 +46,63 @@ class QuotaWindow:
         self._spent_in_window = 0
         self._overtaken = 0  # of those, how many the server may have counted before `remaining` was the count
         self._hold_until = -math.inf
+        self._key: float | None = None  # the window's end as the server says it
+        self._ended: float | None = None  # that of the window before
+        self._late = 0  # calls that were under way when it ended
+        self._seen_at = -math.inf  # when `remaining` was heard
+        self._sharing = FairShare()
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody else was seen to use this quota of late."""
+        return self._sharing.alone
 
     def spend(self) -> None:
         """Note that a call is made."""
         self._spent += 1
         self._spent_in_window += 1
 
-    def forget(self) -> None:
-        """Note that a call was not made after all, or got no reply that could count it."""
+    def forget(self, *, sent: bool = True) -> None:
+        """Note that a call got no reply that could count it, or was not made at all."""
         self._spent = max(0, self._spent - 1)
         self._spent_in_window = max(self._spent, self._spent_in_window - 1)
+        self._sharing.own += sent
 
     def observe(self, seen: Observation, now: float) -> None:
         """Take in what a reply says; the reply has counted its own call."""
         self._roll(now)
         self._spent = max(0, self._spent - 1)
+        self._sharing.own += 1
         if seen.period is not None:
             self.observed = True
             if seen.period != self.period:
                 self.period = seen.period
                 self._shorten(now)
-        if seen.reset_in is not None and seen.reset_in > 0:
-            reset_at = now + min(seen.reset_in, self.period)
-            if self.reset_at is None or self._guessed:
-                self.reset_at, self._guessed = reset_at, False
-            elif reset_at > self.reset_at + self.period / 2:
-                self._end()
-                self._spent_in_window += 1
-                self.reset_at = reset_at
-            elif reset_at < self.reset_at - self.period / 2:
-                return  # a late reply of the window before: its count says nothing of this one
+        if seen.reset_in is not None and not self._place(seen, seen.reset_in, now):
+            return  # a late reply of a window before: its count says nothing of this one
         if seen.remaining is not None:
             self._count(seen.remaining, now)
+
+    def _place(self, seen: Observation, reset_in: float, now: float) -> bool:
+        """Find the window that a reply speaks of. Returns whether it is the present one, as far as can be told."""
+        key = now + reset_in if seen.reset is None else seen.reset
+        half = self.period / 2
+        if self._key is not None and not self._guessed:
+            if key < self._key - half:
+                return False
+            if key <= self._key + half:
+                if seen.dated and reset_in > 0 and self.reset_at is not None:
+                    self.reset_at = min(self.reset_at, now + reset_in)
+                return True
+        elif self._ended is not None and key <= self._ended + half and self._late:
+            self._late -= 1
+            return False
+        if reset_in > 0:
+            if self._key is not None and not self._guessed:
+                self._end()
+                self._spent_in_window += 1
+            self.reset_at, self._key, self._guessed = now + min(reset_in, self.period), key, False
+        return True
 
     def throttled(self, now: float, fallback: float, chance: float) -> float:
         """Note an answer that said "too many requests". Returns the monotonic time from which calls may go again.
@@ -227,7 +114,7 @@ class QuotaWindow:
         """
         self._roll(now)
         until = (
-            self.reset_at + chance * self._spread() if self.reset_at is not None else now + min(fallback, self.period)
+            self.reset_at + chance * self.jitter() if self.reset_at is not None else now + min(fallback, self.period)
         )
         self._hold_until = max(self._hold_until, until)
         return self._hold_until
@@ -237,9 +124,17 @@ class QuotaWindow:
         self._roll(now)
         if self._hold_until > now:
             return self._hold_until - now
-        if self.available() > 0 or self.reset_at is None:
+        if self.reset_at is None:
             return 0.0
-        return self.reset_at - now
+        left = self.reset_at - now
+        available = self.available()
+        if available <= 0:
+            return left
+        if self._sharing.alone or self._room(now) > 0:
+            return 0.0
+        if available <= self._reserve():
+            return left
+        return min(left, max(0.0, self._seen_at + self.span() * _BLIND - now))
 
     def available(self) -> float:
         """Calls that may still be made in this window, as far as it is known."""
@@ -251,16 +146,32 @@ class QuotaWindow:
     def pace(self, now: float) -> float | None:
         """Return the calls a second that spread what is left over the window, the user's own limit at the most.
 
-        `None` is for a window that is not spread.
+        `None` is for a window that is not spread. One that others use too is spread over the horizon at the most.
         """
         self._roll(now)
-        if self.period > self._horizon:
+        sharing = self._sharing
+        if self.period > self._horizon and sharing.alone:
             return self.most
         if self.remaining is None or self.reset_at is None:
-            pace = self._share * self._limit / self.period
-        else:
+            pace = self._share * self._limit / self.span()
+        elif sharing.alone:
             pace = max(self.available(), 1.0) / max(self.reset_at - now, 0.01)
+        else:
+            pace = max(self._room(now), 0.25) / max(min(self.reset_at - now, self._horizon), 0.01)
+        pace *= sharing.part
         return pace if self.most is None else min(pace, self.most)
+
+    def span(self) -> float:
+        """The seconds over which a whole quota is spread."""
+        return min(self.period, self._horizon)
+
+    def _reserve(self) -> float:
+        """Calls of a shared quota that are left to those whose calls we have not seen yet."""
+        return 1 + _RESERVE * self._limit
+
+    def _room(self, now: float) -> float:
+        """Calls of a shared quota that all may make, as far as can be guessed."""
+        return self.available() - self._sharing.others * (now - self._seen_at) - self._reserve()
 
     def _roll(self, now: float) -> None:
         """Forget a window that has ended."""
@@ -268,7 +179,8 @@ class QuotaWindow:
             self._end()
 
     def _end(self) -> None:
-        self.reset_at = None
+        self._ended, self._late = self._key, self._spent
+        self.reset_at = self._key = None
         self.remaining = None
         self._guessed = False
         self._spent_in_window = self._spent
@@ -276,11 +188,12 @@ class QuotaWindow:
     def _shorten(self, now: float) -> None:
         """Wait no longer than a window that turned out to be shorter."""
         latest = now + self.period
-        self._hold_until = min(self._hold_until, latest + self._spread())
+        self._hold_until = min(self._hold_until, latest + self.jitter())
         if self.reset_at is not None and self.reset_at > latest:
             self.reset_at, self._guessed = latest, True  # the next reply tells when it really ends
 
-    def _spread(self) -> float:
+    def jitter(self) -> float:
+        """The seconds over which those who wait for one reset come back."""
         return min(2.0, self.period / 20)
 
     def _count(self, remaining: int, now: float) -> None:
@@ -295,60 +208,16 @@ class QuotaWindow:
         if self.remaining is not None and remaining > self.remaining and self._overtaken > 0:
             self._overtaken -= 1
         else:
+            self._share_out(remaining, now)
             self.remaining = remaining
             self._overtaken = self._spent
+            self._seen_at = now
         self._limit = max(known, self.remaining + self._spent_in_window - self._spent)
 
-
-def _text(raw: str | bytes) -> str:
-    return raw if isinstance(raw, str) else raw.decode("latin-1")
-
-
-def _quota_kind(name: str) -> str:
-    return name.replace("-", "")[len("xratelimit") :]
-
-
-def _http_date(text: str, default: float) -> float:
-    moment = _parse_date(text)
-    return default if moment is None else moment
-
-
-@functools.lru_cache(maxsize=4)  # all replies of a second carry the same
-def _parse_date(text: str) -> float | None:
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):  # the parser lets its slips through
-        return None
-
-
-def _count(text: str) -> int | None:
-    text = text.strip()
-    if not text.isascii() or not text.isdigit() or len(text) > _LONGEST_COUNT:
-        return None
-    count = int(text)
-    return count if count <= _LARGEST_COUNT else None
-
-
-def _moment(text: str) -> float | None:
-    text = text.strip()
-    if not text.isascii() or not text.isdigit() or len(text) > 16:
-        return None
-    moment = float(text)
-    while moment >= _MILLISECONDS_FROM:
-        moment /= 1000
-    return moment if 0 < moment < _LATEST else None
-
-
-def _period(text: str, reset_in: float | None) -> float | None:
-    found = _PERIOD.fullmatch(text)
-    if found is None:
-        return None
-    count, letter = int(found[1]), found[2]
-    if letter == "M":
-        if reset_in is None:
-            return None
-        unit = 60 if reset_in <= _LONGEST_MINUTE_RESET else _MONTH
-    else:
-        unit = _SECONDS.get(letter, 0)
-    return float(count * unit) or None
+    def _share_out(self, remaining: int, now: float) -> None:
+        """See what others use."""
+        if self.remaining is None:
+            self._sharing.begin(remaining, now, self.span())
+        elif now >= self._sharing.due and self.reset_at is not None:
+            left = min(self.reset_at - now, self._horizon)
+            self._sharing.look(remaining, self._spent, now, left, self.span())

@@ -14,7 +14,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 from dfinery_async.config import Family, Origin, Token, TokenSource
 from dfinery_async.core.endpoints import Endpoint
 from dfinery_async.core.outcome import DELIVERED, Outcome, Verdict, classify
-from dfinery_async.core.quota import read_retry_after
+from dfinery_async.core.quota_headers import read_retry_after
 from dfinery_async.core.reply import Headers, RawHeaders
 from dfinery_async.errors import ConfigError, ConnectionFailed, RateLimited
 from dfinery_async.runtime import clock

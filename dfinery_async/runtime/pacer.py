@@ -18,7 +18,8 @@ from random import Random
 from aiolimiter import AsyncLimiter
 
 from dfinery_async.config import FAMILIES, Family, PacingConfig, RetryConfig
-from dfinery_async.core.quota import QuotaReader, QuotaWindow
+from dfinery_async.core.quota import QuotaWindow
+from dfinery_async.core.quota_headers import QuotaReader
 from dfinery_async.core.reply import Headers, RawHeaders
 from dfinery_async.core.retry import backoff
 from dfinery_async.errors import ClientClosed, DfineryError, RateLimited
@@ -31,9 +32,10 @@ __all__ = ["Pacer", "make_pacers"]
 
 _BUCKET = 0.1
 _LEASE = 0.01
+_PIECE = 1 / 200  # of the time over which a quota is spread: how soon a change of a slow pace shows
 _LATE = 0.01  # a timer that rings late by no more than this costs nothing of the user's own limit
 _LEAST_PATIENCE = 1.0  # leave takes a few turns of the loop even where the quota is wide open
-_LONGEST_JITTER = 1.0
+_PROBE = 0.2  # until the first answer tells of the quota, one call goes in this time
 _MINUTE, _HOUR = 60.0, 3600.0
 
 
@@ -82,6 +84,7 @@ class Pacer:
         self._asleep = False
         self._throttles = 0
         self._reader = QuotaReader()
+        self._heard = False  # whether any answer came
         self._turn_at = -math.inf  # by the user's own limit; no reply and no hold changes it
         self._failure: DfineryError | None = None
 
@@ -149,6 +152,7 @@ class Pacer:
         """Take in the quota headers of a reply, and whether it said "too many requests"."""
         now = _now()
         window = self.window
+        self._heard = True
         window.observe(self._reader.read(headers, clock.wall()), now)
         if not throttled:
             self._throttles = 0
@@ -179,10 +183,11 @@ class Pacer:
     def unanswered(self) -> None:
         """Note that a call got no reply, so that no header will count it."""
         self.window.forget()
+        self._changed.set()
 
     def _give_back(self) -> None:
         """A call that had its leave is not made: pass the leave on."""
-        self.window.forget()
+        self.window.forget(sent=False)
         self._credits += 1
         self._hand_out()
 
@@ -220,7 +225,7 @@ class Pacer:
                 await self._demand.wait()
             elif (wait := self.hold()) > 0:
                 # All who wait for one reset must not come back as one.
-                await self._sleep(wait + self._random.random() * min(_LONGEST_JITTER, wait / 20))
+                await self._sleep(wait + self._random.random() * self.window.jitter())
             elif (wait := self._turn_at - _now()) > 0:
                 await asyncio.sleep(wait)
             else:
@@ -232,24 +237,35 @@ class Pacer:
                 if self._credits:
                     for wake in tuple(self.on_credit):
                         wake()
-                await self._pay(bucket, calls)
+                if self._heard:
+                    await self._pay(bucket, calls)
+                else:
+                    await self._sleep(_PROBE)
+                    self._wanted = True
 
     def _lease(self) -> int:
-        """How many calls may go at once: about ten milliseconds of them, or as many as wait where nothing is spread."""
+        """How many calls may go at once: about ten milliseconds of them, or as many as wait where nothing is spread.
+
+        One at a time until the first answer: who comes where little is left must not find out by sixty-four refusals.
+        """
+        if not self._heard:
+            return 1
         pace = self.window.pace(_now())
         if pace is None:
             return int(max(1, min(len(self._waiters), self.window.available())))
         return max(1, int(pace * _LEASE))
 
     async def _pay(self, bucket: AsyncLimiter, calls: float) -> None:
-        """Let the time pass that a lease is worth. It is paid in small pieces, each at the pace of its moment."""
-        while (pace := self.window.pace(_now())) is not None and self.hold() <= 0:
+        """Let the time pass that a lease is worth; a long one in pieces, each at the pace of its moment."""
+        longest = max(_BUCKET, self.window.span() * _PIECE)
+        while (pace := self.window.pace(_now())) is not None and calls > 0 and self.hold() <= 0:
             price = calls / pace
             if price <= _BUCKET:
                 await bucket.acquire(price)
                 return
-            await bucket.acquire(_BUCKET)
-            calls -= _BUCKET * pace
+            piece = min(price, longest)
+            await asyncio.sleep(piece)
+            calls -= piece * pace
 
     def _hand_out(self) -> None:
         while self._credits and self._waiters:

@@ -15,7 +15,7 @@ import msgspec
 
 from dfinery_async.core.endpoints import EVENTS, EXPORT_EVENTS
 from dfinery_async.core.outcome import DELIVERED, Outcome, Verdict, classify_export
-from dfinery_async.core.quota import server_time
+from dfinery_async.core.quota_headers import server_time
 from dfinery_async.core.reply import Headers
 from dfinery_async.errors import ConnectionFailed, DfineryError, UnexpectedResponse
 from dfinery_async.models import Probe

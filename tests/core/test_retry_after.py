@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dfinery_async.core.outcome import Verdict, classify
-from dfinery_async.core.quota import read_retry_after
+from dfinery_async.core.quota_headers import read_retry_after
 
 WALL = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import anyio
 import httpx
-from far_end import FarEnd, VirtualLoop, client_of
+from far_end import FarEnd, VirtualLoop, acquainted, client_of
 
 from dfinery_async import ClientClosed, ConnectionConfig, DfineryError, Event, Receipt, Stats
 from dfinery_async.config import FAMILIES
@@ -236,6 +236,7 @@ class World:
                     pacer.window.throttled(asyncio.get_running_loop().time(), 2.0, 0.0)
                     pacer.observe([], throttled=True)
             case "full":
+                acquainted(client)
                 for user in ("other", "another"):
                     await self.track(user)
                     self._others.append(asyncio.create_task(client.send_events(f"{user} direct", "e")))

@@ -191,7 +191,7 @@ def test_a_limit_of_ones_own_is_kept_by_producers(calls: int, seconds: float) ->
         times = [call.at for call in far_end.calls]
         # Early: a lease of ten milliseconds' calls, and what a late timer may make up for.
         assert most_within(times, seconds) <= calls + 1 + 0.03 * calls / seconds
-        assert times[-1] <= 3 * seconds
+        assert times[-1] <= 3 * seconds + 0.05  # the first goes alone
         assert client.quota("events").pace == calls / seconds
 
     virtually(scenario())

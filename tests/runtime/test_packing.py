@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from far_end import FarEnd, VirtualLoop, client_of, ok, virtually
+from far_end import FarEnd, VirtualLoop, acquainted, client_of, ok, virtually
 
 from dfinery_async.config import PacingConfig
 from dfinery_async.runtime import dispatcher
@@ -67,6 +67,7 @@ def test_after_a_flood_all_goes_at_once() -> None:
         far_end = FarEnd(latency=1.0)
         loop = asyncio.get_running_loop()
         async with client_of(far_end, pacing=FAST) as client, client.producer() as producer:
+            acquainted(client)
             receipts = [await producer.track(f"u{number % 50}", "e") for number in range(640)]
             handed_over = loop.time()
             await asyncio.gather(*receipts)
@@ -82,6 +83,7 @@ def test_no_flood_holds_up_a_request_for_more_than_two_seconds() -> None:
         assert isinstance(loop, VirtualLoop)
         far_end = FarEnd(lambda _: ok())
         async with client_of(far_end, pacing=FAST) as client, client.producer() as producer:
+            acquainted(client)
             cold = await producer.track("cold", "e")
             began = loop.time()
             for number in range(200 * 64):
@@ -101,6 +103,7 @@ def test_whoever_waits_for_room_ends_the_patience() -> None:
         far_end = FarEnd(latency=0.5)
         loop = asyncio.get_running_loop()
         async with client_of(far_end, pacing=FAST) as client, client.producer(max_pending_events=256) as producer:
+            acquainted(client)
             for number in range(512):
                 await producer.track(f"u{number % 8}", "e")
             assert loop.time() < 0.6

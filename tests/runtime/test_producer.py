@@ -715,6 +715,8 @@ def test_requests_in_flight_are_bounded() -> None:
         far_end = FarEnd()
         few = ConnectionConfig(max_connections=3)
         async with client_of(far_end, connections=few) as client, client.producer(max_in_flight=50) as producer:
+            await producer.track("warm", "e")
+            await producer.flush()
             for number in range(100):
                 await producer.track(f"u{number}", "e")
             await asyncio.sleep(0.01)

@@ -17,7 +17,7 @@ __all__ = ["EPOCH", "FarEnd"]
 EPOCH = 1_790_000_000.0  # the far end's wall clock at the beginning
 _FAMILIES = {"/api/v1/events": 0, "/api/v1/user-profile": 1, "/api/v1/identities": 2}
 _CALM_QUOTA = 1_000_000
-_LONG = 120.0  # two of the longest windows
+_ROUNDING = 1e-6  # seconds; of wall clocks
 _LONGEST_SILENCE = 150.0  # a window and a probe, each of a minute, and half a minute of backoff
 
 
@@ -109,7 +109,6 @@ class FarEnd(httpx.AsyncBaseTransport):
         self._weather = Weather(until=self.chance.uniform(0.0, 5.0))
         self._quotas = [self._draw_quota() for _ in _FAMILIES]
         self._spent_until = [0.0 for _ in _FAMILIES]  # when the window ends that a dated answer has called spent
-        self._stale_until = [0.0 for _ in _FAMILIES]  # an answer that was long under way has told an old reset
         self._loop = asyncio.get_running_loop()
         self._heard()
 
@@ -124,7 +123,7 @@ class FarEnd(httpx.AsyncBaseTransport):
             return _CODES[40000]
         self._ledger.departs(attempt)
         self._check_silence(attempt, now)
-        if self._stale_until[_FAMILIES[path]] < now < self._spent_until[_FAMILIES[path]] - 1.0:
+        if now < self._spent_until[_FAMILIES[path]] - _ROUNDING:
             self._ledger.breaks("pace", f"a call to {path}, though its quota was said to be spent")
         weather = self._forecast(now)
         fate = "fine" if self.calm else weather.fate(self.chance.random())
@@ -169,7 +168,6 @@ class FarEnd(httpx.AsyncBaseTransport):
                     await asyncio.sleep(0.01)
                     response, end = self._process(attempt, path, doubtful=False)
                     await asyncio.sleep(delay)
-                    self._stale_until[_FAMILIES[path]] = self._loop.time() + _LONG
                     return response, end
                 await asyncio.sleep(delay)
             case "outage" | "lost_before":
@@ -229,7 +227,7 @@ class FarEnd(httpx.AsyncBaseTransport):
             return (_reply(413, b"") if code == 413 else _CODES[code]), End.REFUSED
         self._ledger.apply(attempt, doubtful=doubtful)
         if self._plan.quota and self._plan.headers != "none":
-            return httpx.Response(200, headers=self._headers(path), content=_FINE.content), End.DONE
+            return self._with_quota(path, 200, _FINE.content, self._headers(path)), End.DONE
         return _FINE, End.DONE
 
     def _refusal(self, attempt: Attempt, path: str) -> int:
@@ -246,8 +244,12 @@ class FarEnd(httpx.AsyncBaseTransport):
         if chance.random() < 0.2:
             headers["retry-after"] = chance.choice(("1", "5", "0", "soon", email.utils.formatdate(EPOCH, usegmt=True)))
         if chance.random() < 0.5:
-            return httpx.Response(200, headers=headers, content=_envelope(40401))
-        return httpx.Response(429, headers=headers, content=_envelope(40401) if chance.random() < 0.5 else b"")
+            return self._with_quota(path, 200, _envelope(40401), headers)
+        return self._with_quota(path, 429, _envelope(40401) if chance.random() < 0.5 else b"", headers)
+
+    def _with_quota(self, path: str, status: int, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        ends = self._quotas[_FAMILIES[path]].ends()
+        return httpx.Response(status, headers=headers, content=body, extensions={"ends": ends})
 
     def _headers(self, path: str) -> dict[str, str]:
         form = self._plan.headers
@@ -271,10 +273,9 @@ class FarEnd(httpx.AsyncBaseTransport):
         Requests that wait for a connection have had their leave: where there may be any, or where the quota changes,
         nothing is said.
         """
-        quota = self._quotas[_FAMILIES[path]]
-        plan = self._plan
+        family, plan = _FAMILIES[path], self._plan
         if response.headers["x-ratelimit-remaining"] == "0" and not (plan.quota_changes or plan.crowded):
-            self._spent_until[_FAMILIES[path]] = quota.ends()
+            self._spent_until[family] = max(self._spent_until[family], response.extensions["ends"])
 
     def _forecast(self, now: float) -> Weather:
         weather = self._weather
