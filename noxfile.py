@@ -262,6 +262,23 @@ def engines(session: nox.Session) -> None:
         session.run("python", "-m", "pytest", "-q", "tests/engines", *options)
 
 
+@nox.session(python=OLDEST)
+def contract(session: nox.Session) -> None:
+    """Hold the emulator to the OpenAPI file with schemathesis."""
+    session.install("-e", ".[emulator]", *_group("test", "contract"))
+    session.run("python", "-m", "pytest", "-q", "tests/contract", *session.posargs)
+
+
+@nox.session(python=OLDEST)
+def page(session: nox.Session) -> None:
+    """Use the emulator's page in a headless Chromium (Debian's chromium-driver); `-- --pictures` draws docs/images."""
+    session.install("-e", ".[emulator]", *_group("test", "page"))
+    if session.posargs == ["--pictures"]:
+        session.run("python", "tests/page/pictures.py")
+    else:
+        session.run("python", "-m", "pytest", "-q", "tests/page", *session.posargs)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run the benchmarks: all, or those named after `--`. Options such as `--quick --write` are handed on."""

@@ -150,7 +150,7 @@ def _selection(query: Mapping[str, Any], field: str, *, required: bool) -> Selec
     condition = query.get(f"{field}_condition_type", None if required else "all")
     if condition is None and not required:
         condition = "all"
-    if condition not in _CONDITIONS:
+    if not isinstance(condition, str) or condition not in _CONDITIONS:
         raise RefusedExportError("invalid_parameter", f"{field}_condition_type")
     names = query.get(field)
     if names is None:

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 GUARD: Final = "x-dfinery-emulator"
 
 _STATIC: Final = Path(__file__).parent / "static"
+_DESCRIPTION: Final = Path(__file__).with_name("openapi.yaml")
 _TYPES: Final = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".yaml": "application/yaml",
 }
 _POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -79,6 +81,7 @@ class _Answers:
         self._desk = desk
         self.files = {f"/{path.name}": path for path in _STATIC.iterdir() if path.suffix in _TYPES}
         self.files["/"] = self.files.pop("/index.html")
+        self.files[f"/{_DESCRIPTION.name}"] = _DESCRIPTION
 
     async def file(self, request: Request) -> Response:
         return _file(self.files[request.url.path])

@@ -241,6 +241,7 @@ async def test_how_far_back_an_export_may_start(switches: dict[str, Any], start:
         ("events", "df_login"),
         ("events", [1]),
         ("properties_condition_type", "some"),
+        ("properties_condition_type", {}),
         ("properties", {}),
         ("from_date", None),
         ("from_date", "2025-02-30"),

@@ -116,7 +116,7 @@ function requestRow(row) {
     who(row.who),
     h("span", { class: "about" }, aboutOf(row)),
     h("span", { class: "size" }, row.family === "events" ? plural(row.events, "event") : "", row.items ? h("small", {}, plural(row.items, "item")) : null),
-    h("span", { class: "answer" }, answerOf(row), row.problems ? h("small", {}, plural(row.problems, row.outcome === "accepted" ? "remark" : "field")) : null, row.fault ? h("em", { class: "tag" }, row.fault) : null),
+    h("span", { class: "answer" }, h("span", { class: "said" }, answerOf(row)), row.problems ? h("small", {}, plural(row.problems, row.outcome === "accepted" ? "remark" : "field")) : null, row.fault ? h("em", { class: "tag" }, row.fault) : null),
   ];
 }
 

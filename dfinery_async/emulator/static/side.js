@@ -8,11 +8,11 @@ const percent = (fault) => Number((fault.rate * 100).toPrecision(6));
 const PRESETS = [
   { kind: "latency", label: "Latency", help: "Each call waits first", value: "50", unit: "ms", text: (value) => `latency=${value}ms`, read: (fault) => fault.seconds * 1000 },
   { kind: "status", label: "Server errors", help: "HTTP 500, not carried out", value: "5", unit: "%", text: (value) => `5xx=${value}%`, read: percent },
-  { kind: "throttle", label: "Throttling", help: "Over the limit, reset in 2 s", value: "5", unit: "%", text: (value) => `throttle=${value}%,seconds=2`, read: percent },
-  { kind: "reset", label: "Resets", help: "Cut before the call is read", value: "5", unit: "%", text: (value) => `reset=${value}%`, read: percent },
+  { kind: "throttle", label: "Throttling", help: "Over the limit for 2 s", value: "5", unit: "%", text: (value) => `throttle=${value}%,seconds=2`, read: percent },
+  { kind: "reset", label: "Resets", help: "Cut before it is read", value: "5", unit: "%", text: (value) => `reset=${value}%`, read: percent },
   { kind: "lost_answer", label: "Lost answers", help: "Carried out, then cut", value: "5", unit: "%", text: (value) => `lost_answer=${value}%`, read: percent },
-  { kind: "poison", label: "Poison", help: "Events of this name, id, value", value: "df_refund", unit: "", text: (value) => `poison=${value}`, read: (fault) => fault.match },
-  { kind: "truncate", label: "Cut exports", help: "They end after so many bytes", value: "4096", unit: "B", text: (value) => `truncate=${value},family=exports`, read: (fault) => fault.size },
+  { kind: "poison", label: "Poison", help: "By name, id or value", value: "df_refund", unit: "", text: (value) => `poison=${value}`, read: (fault) => fault.match },
+  { kind: "truncate", label: "Cut exports", help: "After so many bytes", value: "4096", unit: "B", text: (value) => `truncate=${value},family=exports`, read: (fault) => fault.size },
 ];
 
 export function makeSide(refresh) {
