@@ -320,8 +320,8 @@ class Dispatcher:
     def _arm(self, now: float) -> None:
         """See that the timer rings no later than the next moment at which something that waits is due."""
         next_alarm = self._lanes.sleeps_until
-        covered = now < self._rings_at <= next_alarm or next_alarm == _NEVER
-        if covered and self.health.probe_at == _NEVER and not self._budget.wait(now):
+        covered = next_alarm == _NEVER or now < self._rings_at <= next_alarm
+        if covered and self.health.probe_at == _NEVER and (self._budget.whole or not self._budget.wait(now)):
             return
         when = self._lanes.next_wake()
         if not self.health.open:

@@ -24,8 +24,9 @@ from dfinery_async.config import ConnectionConfig, Origin, TimeoutConfig
 from dfinery_async.core.reply import Headers, RawHeaders
 from dfinery_async.errors import ConfigError, ConnectionFailed
 from dfinery_async.runtime.shards import Shards
-from dfinery_async.runtime.wire.connection import Address, Disconnected
+from dfinery_async.runtime.wire.connection import Address
 from dfinery_async.runtime.wire.deadlines import Deadlines
+from dfinery_async.runtime.wire.disconnected import Disconnected
 from dfinery_async.runtime.wire.guest import Guest
 from dfinery_async.runtime.wire.patched import is_patched
 from dfinery_async.runtime.wire.route import Route, look

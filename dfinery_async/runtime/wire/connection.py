@@ -17,32 +17,19 @@ import httpcore
 from dfinery_async.core.reply import RawHeaders
 from dfinery_async.runtime.wire.answer import Phase
 from dfinery_async.runtime.wire.deadlines import Deadlines
+from dfinery_async.runtime.wire.disconnected import Disconnected
 from dfinery_async.runtime.wire.guest import Guest
 from dfinery_async.runtime.wire.look import look_at
 from dfinery_async.runtime.wire.mold import Mold
 from dfinery_async.runtime.wire.watch import Watched
 
-__all__ = ["Address", "Connection", "Disconnected"]
+__all__ = ["Address", "Connection"]
 
 Address: TypeAlias = tuple[str, int, bool]
 """Host, port, and whether TLS is spoken."""
 
 _PAUSE_READING_AT = 512 * 1024
-_DISCONNECTED = "Server disconnected without sending a response."
 _NEW, _IDLE, _WAITING, _BODY, _DONE, _CLOSED = Phase
-
-
-class Disconnected(httpcore.RemoteProtocolError):
-    """The peer closed the connection before it sent a byte of an answer.
-
-    Attributes:
-        stale: whether the connection had served a request before, so that the peer most likely closed it while it was
-            idle, and never looked at this one.
-    """
-
-    def __init__(self, *, stale: bool) -> None:
-        super().__init__(_DISCONNECTED)
-        self.stale: bool = stale
 
 
 class Connection(Watched, asyncio.BufferedProtocol):
@@ -63,6 +50,7 @@ class Connection(Watched, asyncio.BufferedProtocol):
     Attributes:
         born: monotonic time at which it was made.
         idle_since: monotonic time at which it became idle; the pool's.
+        drained: whether the last read took all that had arrived, so that a look in the same turn shows nothing new.
     """
 
     __slots__ = (
@@ -79,6 +67,7 @@ class Connection(Watched, asyncio.BufferedProtocol):
         "_writing_paused",
         "address",
         "born",
+        "drained",
         "guest",
         "idle_since",
     )
@@ -99,6 +88,7 @@ class Connection(Watched, asyncio.BufferedProtocol):
         self.address: Address = address
         self.born: float = 0.0
         self.idle_since: float = 0.0
+        self.drained: bool = False
         self.guest: Guest | None = None
         self._on_lost = on_lost
         self._served = False
@@ -297,6 +287,7 @@ class Connection(Watched, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Something has arrived."""
         data = self._buffer[:nbytes]
+        self.drained = nbytes < len(self._buffer)
         if (
             self._then is not None
             and self._mold is not None

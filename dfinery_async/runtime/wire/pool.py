@@ -156,7 +156,7 @@ class Pool:
             connection is not None
             and connection.address == address
             and now - connection.born < self._limits.age
-            and not connection.has_news()
+            and (connection.drained or not connection.has_news())
         ):
             self._at_hand = None
         elif (connection := self._pop(address, now)) is None:
