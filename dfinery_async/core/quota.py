@@ -50,6 +50,7 @@ class QuotaWindow:
         self._ended: float | None = None  # that of the window before
         self._late = 0  # calls that were under way when it ended
         self._seen_at = -math.inf  # when `remaining` was heard
+        self._placed = False  # whether the last reply was one of this window, by the server's own clock
         self._sharing = FairShare()
 
     @property
@@ -78,10 +79,24 @@ class QuotaWindow:
             if seen.period != self.period:
                 self.period = seen.period
                 self._shorten(now)
+        self._placed = False
         if seen.reset_in is not None and not self._place(seen, seen.reset_in, now):
             return  # a late reply of a window before: its count says nothing of this one
+        self._placed = seen.reset is not None and seen.reset == self._key
         if seen.remaining is not None:
             self._count(seen.remaining, now)
+
+    def recount(self, remaining: int, now: float) -> bool:
+        """Take in a reply that differs from the last one in its count alone, as `observe` would.
+
+        Returns `False` where the last one does not tell enough of this one, and `observe` has to be asked.
+        """
+        if not self._placed or self._guessed or self.reset_at is None or now >= self.reset_at:
+            return False
+        self._spent = max(0, self._spent - 1)
+        self._sharing.own += 1
+        self._count(remaining, now)
+        return True
 
     def _place(self, seen: Observation, reset_in: float, now: float) -> bool:
         """Find the window that a reply speaks of. Returns whether it is the present one, as far as can be told."""
@@ -181,6 +196,7 @@ class QuotaWindow:
     def _end(self) -> None:
         self._ended, self._late = self._key, self._spent
         self.reset_at = self._key = None
+        self._placed = False
         self.remaining = None
         self._guessed = False
         self._spent_in_window = self._spent

@@ -153,7 +153,9 @@ class Pacer:
         now = _now()
         window = self.window
         self._heard = True
-        window.observe(self._reader.read(headers, clock.wall()), now)
+        remaining = self._reader.recount(headers)
+        if remaining is None or not window.recount(remaining, now):
+            window.observe(self._reader.read(headers, clock.wall()), now)
         if not throttled:
             self._throttles = 0
         if self._asleep or window.available() <= 0:
