@@ -280,6 +280,15 @@ def page(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site from docs/, the docstrings and the commands' help; each warning is an error."""
+    session.install("-e", EXTRAS, *_group("docs"))
+    place = Path(session.create_tmp()) / "site"
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-E", "docs", str(place), *session.posargs)
+    session.log(f"the site: {place / 'index.html'}")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Run the benchmarks: all, or those named after `--`. Options such as `--quick --write` are handed on."""
     session.install("-e", EXTRAS, *_group("bench"))

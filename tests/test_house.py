@@ -149,6 +149,20 @@ def test_the_map_of_the_house_shows_every_part():
     assert unmapped(page, {"attic/"}) == {"attic/"}
 
 
+def unreachable(index: str, names: set[str]) -> set[str]:
+    """Pages of docs/ that the navigation in docs/index.md does not lead to."""
+    trees = re.findall(r"^```\{toctree\}\n(.*?)^```", index, flags=re.MULTILINE | re.DOTALL)
+    return names - {line.strip() for tree in trees for line in tree.splitlines()}
+
+
+def test_the_navigation_leads_to_every_page():
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    names = {path.relative_to(ROOT / "docs").with_suffix("").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+
+    assert unreachable(index, names - {"index"}) == set()
+    assert unreachable(index, {"tour", "attic"}) == {"attic"}
+
+
 def test_commands_of_contributing_are_sessions():
     page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     sessions = {

@@ -59,7 +59,7 @@ class ExportFile(msgspec.Struct, frozen=True):
 class Export:
     """An export that `client.export_events()` or `client.export_profiles()` has prepared. It runs once.
 
-    Rows, with the columns known first:
+    Rows, with the columns known first::
 
         async with client.export_events("2025-03-01", "2025-03-02") as export:
             print(export.columns)

@@ -244,7 +244,11 @@ class Producer:
         self._settle(works, "dropped", error)
 
     def away(self) -> None:
-        """Nothing gets through; without a spool there is nothing to be done about it."""
+        """Nothing gets through: say so, once a minute while it lasts."""
+        state, trouble = self._dispatcher.state(), self.trouble
+        message = f"delivery is hindered: {state}: {trouble}"
+        kind = type(trouble).__name__
+        self._warnings.warning("away", self._time(), message, {"state": state, "error": kind})
 
     def hopeless(self, error: DfineryError) -> None:
         """Let nobody wait for room that will not come."""

@@ -164,6 +164,7 @@ class SpooledProducer(Producer):
 
     def away(self) -> None:
         """Write what waits: nobody knows how long this takes."""
+        super().away()
         self._spool.away()
         if self._spool.engaged:
             self._room.divert(self._divert)

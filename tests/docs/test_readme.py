@@ -30,7 +30,7 @@ from dfinery_async.emulator import Emulator
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(
-    r"^(?P<indent> *)```(?P<language>[\w-]*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
+    r"^(?P<indent> *)```(?P<language>[\w{}-]*)[^\n]*\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
 )
 MARK = re.compile(r"<!-- (?P<kind>file|command|not run): (?P<value>[^\n]+?) -->\s*\Z")
 SHELLS = {"bash", "console", "sh", "shell"}
@@ -72,14 +72,21 @@ def commands_of(block: Block) -> list[str]:
 
 
 def kind_of(block: Block) -> str:
-    """Say what becomes of a block: `file`, `command`, `not run`, `python`, `shell`, or `unknown`, which is a fault."""
+    """Say what becomes of a block: `file`, `command`, `not run`, `python`, `shell`, or `unknown`, which is a fault.
+
+    A `text` is no code, and a `directive` is the site's own: it shows what stands elsewhere.
+    """
     if block.mark:
         return block.mark
+    if block.language == "text":
+        return "text"
+    if block.language.startswith("{"):
+        return "directive"
     if block.language == "python":
         return "python"
     if block.language in SHELLS:
         commands = commands_of(block)
-        if commands and all(command.split()[0] in {"dfinery", "pytest"} for command in commands):
+        if commands and all(command.split()[0] in {"dfinery", "pytest", "python"} for command in commands):
             return "shell"
     return "unknown"
 
@@ -225,13 +232,30 @@ pipx run dfinery demo
 ```bash
 curl https://example.com
 ```
+
+```text
+1 accepted
+```
+
+```{toctree}
+page
+```
 """
 
 
 def test_the_reader_of_documents_sees_every_kind():
     blocks = blocks_of(SAMPLE, "sample.md")
 
-    assert [kind_of(block) for block in blocks] == ["file", "python", "shell", "not run", "command", "unknown"]
+    assert [kind_of(block) for block in blocks] == [
+        "file",
+        "python",
+        "shell",
+        "not run",
+        "command",
+        "unknown",
+        "text",
+        "directive",
+    ]
     assert script_of(blocks[1]).endswith("asyncio.run(main())\n")
     assert [shlex.split(command) for command in commands_of(blocks[2])] == [["dfinery", "load", "events.jsonl"]]
 
