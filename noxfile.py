@@ -87,7 +87,7 @@ def tests(session: nox.Session) -> None:
     # What takes longest and hangs least on the version is shown on the oldest, or on the two ends of the range.
     left_out: tuple[str, ...] = ()
     if session.python != OLDEST:
-        left_out = ("--ignore=tests/simulation", "--ignore-glob=*/test_*_processes.py")
+        left_out = ("--ignore=tests/docs", "--ignore=tests/simulation", "--ignore-glob=*/test_*_processes.py")
     if session.python not in {OLDEST, PYTHONS[-1]}:
         left_out = (*left_out, "--ignore-glob=*/test_wire_*.py", "--ignore-glob=*/test_shutdowns.py")
     session.run("python", "-m", "pytest", *(session.posargs or (*SIDE_BY_SIDE, *left_out)))

@@ -72,7 +72,7 @@ def _help(words: tuple[str, ...]) -> str:
     return done.stdout.strip()
 
 
-def none_is_missing(app: Sphinx, env: BuildEnvironment) -> None:
+def none_is_missing(_: Sphinx, env: BuildEnvironment) -> None:
     """Have the build fail on a public name that no page documents."""
     missing = set(dfinery_async.__all__) - set(vars(env).get("public_names", {})) - {"__version__"}
     if missing:
