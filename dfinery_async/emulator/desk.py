@@ -1,13 +1,12 @@
 """What the page shows, and what can be done from it: plain values, ready for JSON.
 
-Lists come newest first and a page at a time. A search looks through all that is kept, in slices between which the
-emulator goes on answering calls.
+Lists come newest first and a page at a time. They may take a while, so a thread beside the server's makes them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from dfinery_async.emulator.store import Store, StoredEvent
 
 PAGE_SIZE: Final = 50
-_SLICE: Final = 200
+_SEARCH_SECONDS: Final = 1.0
 _NAMES_SHOWN: Final = 3
 _EVENTS_OF_A_PROFILE: Final = 20
 _TOKEN_HEADERS: Final = frozenset({"access_token", "authorization", "cookie", "proxy-authorization"})
@@ -88,7 +87,7 @@ class Desk:
         own = {"DFINERY_IMPORT_TOKEN": settings.import_token, "DFINERY_EXPORT_TOKEN": settings.export_token}
         return {name: None if own.get(name) else value for name, value in self.environment.items()}
 
-    async def requests(self, search: str, outcome: str, before: int | None) -> dict[str, Any]:
+    def requests(self, search: str, outcome: str, before: int | None) -> dict[str, Any]:
         """A page of requests; `outcome` is one of a record's, "fault" for those hit by one, or empty for all."""
 
         def fits(number: int, record: RequestRecord) -> bool:
@@ -97,7 +96,7 @@ class Desk:
             return _matches(words, lambda: _request_text(number, record))
 
         words = search.lower().split()
-        return await _page(self.journal.newest(before), fits, _request_row)
+        return _page(self.journal.newest(before), fits, _request_row)
 
     def request(self, number: int) -> dict[str, Any] | None:
         """All about a request; None when it is not kept."""
@@ -119,14 +118,14 @@ class Desk:
             "headers": [[name, self._header(name, value)] for name, value in record.headers.items()],
         }
 
-    async def events(self, search: str, before: int | None) -> dict[str, Any]:
+    def events(self, search: str, before: int | None) -> dict[str, Any]:
         """A page of stored events."""
         words = search.lower().split()
 
         def fits(_number: int, stored: StoredEvent) -> bool:
             return _matches(words, lambda: _text(stored.event))
 
-        return await _page(self.store.newest(before), fits, _event_row)
+        return _page(self.store.newest(before), fits, _event_row)
 
     def event(self, number: int) -> dict[str, Any] | None:
         """All about a stored event; None when there is none of that number."""
@@ -140,21 +139,20 @@ class Desk:
                 }
         return None
 
-    async def profiles(self, search: str, before: int | None) -> dict[str, Any]:
+    def profiles(self, search: str, before: int | None) -> dict[str, Any]:
         """A page of profiles; the last that were made come first."""
         words = search.lower().split()
-        numbered = list(enumerate(self.store.profiles(), 1))[: None if before is None else max(0, before - 1)]
 
         def fits(_number: int, profile: Profile) -> bool:
             return _matches(words, lambda: _text([profile.unified_id, profile.identities, profile.properties]))
 
-        return await _page(reversed(numbered), fits, _profile_row)
+        return _page(self.store.newest_profiles(before), fits, _profile_row)
 
-    async def profile(self, unified_id: str) -> dict[str, Any] | None:
+    def profile(self, unified_id: str) -> dict[str, Any] | None:
         """All about a profile, with its latest events; None when there is none of that id."""
-        for number, profile in enumerate(self.store.profiles(), 1):
+        for number, profile in self.store.newest_profiles():
             if profile.unified_id == unified_id:
-                page = await _page(
+                page = _page(
                     self.store.newest(),
                     lambda _, stored: stored.person.current.unified_id == unified_id,
                     _event_row,
@@ -215,22 +213,26 @@ class Desk:
         return "(a valid token)" if value.removeprefix("Bearer ") in tokens else "(no valid token)"
 
 
-async def _page(
+def _page(
     entries: Iterable[tuple[int, _Entry]],
     fits: Callable[[int, _Entry], bool],
     row: Callable[[int, _Entry], dict[str, Any]],
     size: int = PAGE_SIZE,
 ) -> dict[str, Any]:
-    """The first entries that fit, and whether there are more that may."""
+    """The first entries that fit, and the number below which there may be more, if any.
+
+    A search through much ends after a while, with what it has found until then.
+    """
     rows: list[dict[str, Any]] = []
-    for seen, (number, entry) in enumerate(entries, 1):
+    until = time.monotonic() + _SEARCH_SECONDS
+    for number, entry in entries:
+        if len(rows) == size:
+            return {"rows": rows, "before": number + 1}
         if fits(number, entry):
-            if len(rows) == size:
-                return {"rows": rows, "more": True}
             rows.append(row(number, entry))
-        if seen % _SLICE == 0:
-            await asyncio.sleep(0)
-    return {"rows": rows, "more": False}
+        if time.monotonic() > until:
+            return {"rows": rows, "before": number}
+    return {"rows": rows, "before": None}
 
 
 def _matches(words: list[str], text: Callable[[], str]) -> bool:

@@ -6,6 +6,7 @@ header that no other site's page can send without being asked first, which gets 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -94,13 +95,13 @@ class _Answers:
 
     async def requests(self, request: Request) -> Response:
         outcome = request.query_params.get("outcome", "")
-        return _json(await self._desk.requests(_search(request), outcome, _before(request)))
+        return _json(await asyncio.to_thread(self._desk.requests, _search(request), outcome, _before(request)))
 
     async def events(self, request: Request) -> Response:
-        return _json(await self._desk.events(_search(request), _before(request)))
+        return _json(await asyncio.to_thread(self._desk.events, _search(request), _before(request)))
 
     async def profiles(self, request: Request) -> Response:
-        return _json(await self._desk.profiles(_search(request), _before(request)))
+        return _json(await asyncio.to_thread(self._desk.profiles, _search(request), _before(request)))
 
     async def request(self, request: Request) -> Response:
         return _json(self._desk.request(request.path_params["number"]))
@@ -109,7 +110,7 @@ class _Answers:
         return _json(self._desk.event(request.path_params["number"]))
 
     async def profile(self, request: Request) -> Response:
-        return _json(await self._desk.profile(request.path_params["unified_id"]))
+        return _json(await asyncio.to_thread(self._desk.profile, request.path_params["unified_id"]))
 
     async def inject(self, request: Request) -> Response:
         text = (await request.body()).decode("utf-8", "replace")

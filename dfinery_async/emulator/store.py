@@ -199,6 +199,16 @@ class Store:
         # The list only ever grows, as in `event_view`.
         return ((place + 1, events[place]) for place in range(last - 1, -1, -1))
 
+    def newest_profiles(self, before: int | None = None) -> Iterator[tuple[int, Profile]]:
+        """The profiles with their numbers from 1 on, the last that were made first, those below `before` only."""
+        with self._lock:
+            people = list(self._people)
+        last = len(people) if before is None else min(len(people), before - 1)
+        for place in range(last - 1, -1, -1):
+            with self._lock:
+                profile = people[place].profile()
+            yield place + 1, profile
+
     def sizes(self) -> tuple[int, int]:
         """How many events and how many profiles there are."""
         with self._lock:

@@ -69,13 +69,13 @@ async def test_requests_come_newest_first_a_page_at_a_time() -> None:
         for number in range(120):
             await client.post(IDENTITIES, json=person_body(external_id=f"u{number}"))
         first = await get(client, "/page/requests")
-        second = await get(client, "/page/requests", before=str(first["rows"][-1]["number"]))
-        third = await get(client, "/page/requests", before=str(second["rows"][-1]["number"]))
+        second = await get(client, "/page/requests", before=str(first["before"]))
+        third = await get(client, "/page/requests", before=str(second["before"]))
 
     rows = [*first["rows"], *second["rows"], *third["rows"]]
     assert [row["number"] for row in rows] == list(range(120, 0, -1))
     assert [row["who"] for row in rows] == [["external_id", f"u{number}"] for number in range(119, -1, -1)]
-    assert (first["more"], second["more"], third["more"]) == (True, True, False)
+    assert (first["before"], second["before"], third["before"]) == (71, 21, None)
 
 
 @pytest.mark.asyncio
@@ -117,6 +117,23 @@ async def test_search_looks_at_everything_that_was_sent(search: str, found: int)
         page = await get(client, "/page/requests", q=search)
 
     assert len(page["rows"]) == found
+
+
+@pytest.mark.asyncio
+async def test_a_long_search_goes_on_where_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dfinery_async.emulator.desk._SEARCH_SECONDS", 0.0)
+    found, befores = [], []
+    async with running() as (_, client):
+        for number in range(4):
+            await client.post(IDENTITIES, json=person_body(external_id=f"u{number % 2}"))
+        page = await get(client, "/page/requests", q="u1")
+        while page["before"]:
+            found += page["rows"]
+            befores.append(page["before"])
+            page = await get(client, "/page/requests", q="u1", before=str(page["before"]))
+
+    assert [row["number"] for row in found] == [4, 2]
+    assert befores == sorted(befores, reverse=True)
 
 
 @pytest.mark.asyncio

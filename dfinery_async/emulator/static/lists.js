@@ -20,7 +20,7 @@ export class Lists {
     this.open = open;
     this.emptyState = emptyState;
     this.rows = [];
-    this.more = false;
+    this.before = null;
     this.older = false;
     this.turn = 0;
     this.slow = 0;
@@ -41,7 +41,7 @@ export class Lists {
       const page = await get(KINDS[this.kind].path, this.query());
       if (turn !== this.turn) return;
       this.rows = page.rows;
-      this.more = page.more;
+      this.before = page.before;
       this.older = false;
       this.draw();
     } finally {
@@ -52,13 +52,16 @@ export class Lists {
 
   async showOlder() {
     const turn = ++this.turn;
-    const last = this.rows[this.rows.length - 1];
-    const page = await get(KINDS[this.kind].path, { ...this.query(), before: String(last.number) });
+    const page = await get(KINDS[this.kind].path, { ...this.query(), before: String(this.before) });
     if (turn !== this.turn) return;
     this.rows = [...this.rows, ...page.rows];
-    this.more = page.more;
+    this.before = page.before;
     this.older = true;
     this.draw();
+  }
+
+  olderButton(label) {
+    return h("button", { type: "button", onclick: () => this.showOlder() }, label);
   }
 
   query() {
@@ -74,7 +77,8 @@ export class Lists {
     const kind = KINDS[this.kind];
     if (!this.rows.length) {
       const filtered = this.search.trim() || (this.kind === "requests" && this.outcome);
-      list.replaceChildren(filtered ? h("p", { class: "none" }, kind.none) : this.emptyState(this.kind));
+      const none = this.before ? h("p", { class: "none" }, "None among the latest. ", this.olderButton("Look further")) : h("p", { class: "none" }, kind.none);
+      list.replaceChildren(filtered ? none : this.emptyState(this.kind));
       this.shown = null;
       return;
     }
@@ -104,7 +108,7 @@ export class Lists {
     }
     const wanted = new Set([...elements.values()].map((entry) => entry.item));
     for (const item of [...rows.children]) if (!wanted.has(item)) item.remove();
-    list.lastChild.replaceChildren(this.more ? h("button", { type: "button", onclick: () => this.showOlder() }, "Show older") : "");
+    list.lastChild.replaceChildren(this.before ? this.olderButton("Show older") : "");
     this.shown = { kind: this.kind, list: rows, elements };
   }
 }
