@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dfinery_async.client import DfineryClient
     from dfinery_async.config import ConnectionConfig, PacingConfig, RetryConfig, SpoolConfig, TimeoutConfig, Token
+    from dfinery_async.core.mapping import TableMapping
     from dfinery_async.core.taxonomy import Taxonomy
     from dfinery_async.errors import (
         ApiError,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from dfinery_async.models import Delivery, Event, Identity, PartitionReport, Probe, Quota, Rejection, Report, Stats
     from dfinery_async.partition import send_partition
     from dfinery_async.runtime.export import Export, ExportFile
+    from dfinery_async.runtime.export_progress import ExportProgress
+    from dfinery_async.runtime.mapping_files import read_mapping
     from dfinery_async.runtime.observing import Attempt, Observed, Observer
     from dfinery_async.runtime.producer import Producer
     from dfinery_async.runtime.receipts import Receipt
@@ -70,6 +73,7 @@ __all__ = [
     "ExportError",
     "ExportFile",
     "ExportInterrupted",
+    "ExportProgress",
     "FastTransport",
     "Identity",
     "InvalidInputError",
@@ -96,6 +100,7 @@ __all__ = [
     "SpoolFull",
     "SpoolLocked",
     "Stats",
+    "TableMapping",
     "Taxonomy",
     "TimeoutConfig",
     "Token",
@@ -107,6 +112,7 @@ __all__ = [
     "UnexpectedResponse",
     "ValidationFailure",
     "__version__",
+    "read_mapping",
     "read_taxonomy",
     "send_partition",
 ]
@@ -115,9 +121,12 @@ _MODULES = {
     "client": ("DfineryClient",),
     "config": ("ConnectionConfig", "PacingConfig", "RetryConfig", "SpoolConfig", "TimeoutConfig", "Token"),
     "core.taxonomy": ("Taxonomy",),
+    "core.mapping": ("TableMapping",),
     "models": ("Delivery", "Event", "Identity", "PartitionReport", "Probe", "Quota", "Rejection", "Report", "Stats"),
     "partition": ("send_partition",),
     "runtime.export": ("Export", "ExportFile"),
+    "runtime.export_progress": ("ExportProgress",),
+    "runtime.mapping_files": ("read_mapping",),
     "runtime.observing": ("Attempt", "Observed", "Observer"),
     "runtime.producer": ("Producer",),
     "runtime.receipts": ("Receipt",),

@@ -37,6 +37,7 @@ from dfinery_async.core.endpoints import (
     PROFILES,
     Endpoint,
 )
+from dfinery_async.core.mapping import TableMapping
 from dfinery_async.core.taxonomy import Taxonomy
 from dfinery_async.errors import ClientClosed, ConfigError, DfineryError, InvalidInputError
 from dfinery_async.models import Event, Identity, Probe, Quota, Report, Stats
@@ -44,6 +45,8 @@ from dfinery_async.runtime import clock
 from dfinery_async.runtime.calls import Caller
 from dfinery_async.runtime.checked_producer import CheckedProducer, TaxonomyCheck
 from dfinery_async.runtime.export_calls import ExportCalls
+from dfinery_async.runtime.feeding import UNTIL_THE_END
+from dfinery_async.runtime.frames import ArrowStream, frame_events
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import check_user_properties
 from dfinery_async.runtime.loading import Progress, Reporter, Source
@@ -328,17 +331,32 @@ class DfineryClient(ExportCalls):
         self._producers.append(producer)
         return producer
 
-    async def load(self, source: Source, *, progress: Progress | None = None, **options: Any) -> Report:
+    async def load(
+        self,
+        source: Source | ArrowStream,
+        *,
+        mapping: TableMapping | Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Report:
         """Send all events of a source through a producer, pulled only as fast as they are sent.
 
         Args:
-            source: pairs of identity and event, sync or async; it is never made a list of.
+            source: pairs of identity and event, sync or async, never made a list of; or a table, read batch by batch:
+                anything with `__arrow_c_stream__`, such as a frame of Polars or pandas (extra `arrow`). Ids of events
+                that a table does not have are derived from its rows, so that a second load makes no new events.
+            mapping: fields of an event by the table's columns, or a `TableMapping`.
             progress: called with the books (`Stats`) a few times a second.
-            **options: as for `producer`.
+            **options: as for `producer`. A table's requests wait until they are full, unless `linger` is given.
 
         Returns:
-            The final books.
+            The final books. Raises InvalidInputError where a table's columns or one of its rows can't be sent.
         """
+        if isinstance(source, ArrowStream):
+            source = frame_events(source, mapping, options.get("taxonomy"))
+            options.setdefault("linger", UNTIL_THE_END)
+        elif mapping is not None:
+            raise InvalidInputError("is for tables; pairs of identity and event need none", field="mapping")
         async with self.producer(**options) as producer:
             await producer.track_many(source, progress=progress)
             with Reporter(producer.stats, progress):

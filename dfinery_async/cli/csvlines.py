@@ -10,7 +10,7 @@ from typing import Final
 from dfinery_async.cli.lines import MAX_LINE, Line, LineSplitter
 from dfinery_async.core.fields import HeaderError, Table, read_header
 from dfinery_async.core.mapping import SEPARATORS, TableMapping
-from dfinery_async.core.records import BadLine, Kind, LineError, Record
+from dfinery_async.core.records import BadLine, Kind, LineError, Record, check_registered
 from dfinery_async.core.taxonomy import Taxonomy
 from dfinery_async.runtime.taxonomy import standard_taxonomy
 
@@ -31,7 +31,7 @@ class CsvReader:
     Args:
         kind: what the file holds.
         mapping: what its columns are, and what parts its cells.
-        taxonomy: types of properties; the standard ones by default.
+        taxonomy: what is registered; by default it is not asked, and the standard properties have their types.
         max_line: bytes in one line.
         max_row: bytes in one row of several lines.
 
@@ -51,6 +51,7 @@ class CsvReader:
         self.table: Table | None = None
         self._kind: Kind = kind
         self._mapping = mapping
+        self._registered = taxonomy
         self._taxonomy = taxonomy or standard_taxonomy()
         separator = "," if mapping is None or mapping.separator is None else mapping.separator
         self._separator = SEPARATORS.get(separator, separator)
@@ -120,7 +121,10 @@ class CsvReader:
                 self._begin(cells)
                 continue
             try:
-                yield self.table.record(number, cells)
+                record = self.table.record(number, cells)
+                if self._registered is not None:
+                    check_registered(record, self._registered)
+                yield record
             except LineError as error:
                 yield BadLine(number, error.reason, error.field, content=self.table.as_written(cells))
 

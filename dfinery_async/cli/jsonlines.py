@@ -12,7 +12,7 @@ from dfinery_async.cli.lines import MAX_LINE, Line, LineSplitter
 from dfinery_async.core.fields import Table, field_names, read_header
 from dfinery_async.core.line_shapes import LINES, explain_shape, record_of
 from dfinery_async.core.mapping import TableMapping
-from dfinery_async.core.records import BadLine, Kind, LineError, Record
+from dfinery_async.core.records import BadLine, Kind, LineError, Record, check_registered
 from dfinery_async.core.taxonomy import Taxonomy
 from dfinery_async.runtime.taxonomy import standard_taxonomy
 
@@ -33,7 +33,7 @@ class JsonLinesReader:
     Args:
         kind: what the file holds.
         mapping: which keys are which fields; without one, lines have the API's form.
-        taxonomy: types of properties, for a mapping; the standard ones by default.
+        taxonomy: what is registered; by default it is not asked.
         max_line: bytes in one line.
 
     Raises:
@@ -49,6 +49,7 @@ class JsonLinesReader:
         max_line: int = MAX_LINE,
     ) -> None:
         self._kind: Kind = kind
+        self._registered = taxonomy
         self._titles: list[str] = []
         self._table: Table | None = None
         if mapping is not None and (mapping.columns or mapping.constants or mapping.zone):
@@ -73,7 +74,10 @@ class JsonLinesReader:
                 yield BadLine(number, f"is longer than {self._max_line:,} bytes")
             elif text and not text.isspace():
                 try:
-                    yield self._record(number, text)
+                    record = self._record(number, text)
+                    if self._registered is not None:
+                        check_registered(record, self._registered)
+                    yield record
                 except LineError as error:
                     yield _bad_line(number, text, error)
 

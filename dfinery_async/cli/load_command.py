@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from dfinery_async.cli.exits import Exit
-from dfinery_async.cli.interrupts import run
+from dfinery_async.cli.grouped import GroupedReading
+from dfinery_async.cli.interrupts import interruptible, run
 from dfinery_async.cli.load import Load, LoadResult
 from dfinery_async.cli.output import print_json, show_progress
+from dfinery_async.cli.plan import plan_files, quota_of
 from dfinery_async.cli.progress import ProgressView
 from dfinery_async.cli.rates import LimitRate, calls_per_second
 from dfinery_async.cli.reading import Files, FormatOption, Reading, opened
 from dfinery_async.cli.rejects import RejectsFile
 from dfinery_async.cli.settings import JsonFlag, Service, open_client
 from dfinery_async.cli.source import Shape
-from dfinery_async.cli.tables import TableOptions
+from dfinery_async.cli.tables import TABLES_HELP, TableOptions
 from dfinery_async.config import PacingConfig
 
 __all__ = ["GIVE_UP_AFTER", "app", "print_load"]
@@ -50,9 +52,18 @@ properties are numbers where the taxonomy says so, all others are texts.
 An event_log_id that is left out is derived from what the line says and from
 its number: a second run of the same file makes no new events.
 
+Parquet has the same columns, or objects as JSON has them. Any file may be
+compressed with gzip or zstd.
+
+{tables}
 Bad lines and refused events are named, counted, and kept in the file of
 --rejects, while good ones go on. A line of that file has an "error" beside it,
 which is passed over when the mended file is loaded.
+
+A request carries events of one user, and requests are what the quota counts.
+So a file is held back within a bound of memory until requests are full; of a
+file of millions of lines whose users are interleaved, --pack full makes as few
+requests as there can be. --dry-run checks every line and says how many.
 
 --limit-rate 600/1m makes no more than 600 calls a minute, evenly spread, so
 that others who share the quota have theirs. How many calls a file needs, and
@@ -62,7 +73,7 @@ Ctrl-C ends the reading and sends what was read; a second one stops at once.
 Exit codes: 0 all delivered; 1 something was rejected or left; 2 wrong use, or
 a file that can't be read at all; 3 not authorised; 4 unreachable;
 130 interrupted.
-"""
+""".replace("{tables}", TABLES_HELP)
 _PROFILES_HELP = """Load user properties from files.
 
 In JSON Lines each line is an identity with properties:
@@ -97,6 +108,13 @@ class LoadOptions(Service):
         str | None,
         Parameter(help="JSON Lines file for what can't be delivered, in a form to be loaded again; it is replaced."),
     ] = None
+    pack: Annotated[
+        Literal["memory", "full"],
+        Parameter(help="Let requests get full within a bound of memory, or over the whole file: sorted on disk first."),
+    ] = "memory"
+    dry_run: Annotated[
+        bool, Parameter(negative="", help="Send nothing: check every line, and say what it would take, as plan does.")
+    ] = False
     json: JsonFlag = False
 
 
@@ -109,22 +127,32 @@ app: App = App(name="load", help="Load events, user properties or identities fro
 @app.command(help=_EVENTS_HELP)
 def events(*files: Files, table: TableOptions = _TABLE, options: LoadOptions = _DEFAULTS) -> Exit:
     """Load events."""
-    return run(_load(files, Shape(kind="events", form=options.format, mapping=table.table_mapping()), options))
+    return _load(files, table.shape("events", options.format), options)
 
 
 @app.command(help=_IDENTITIES_HELP)
 def identities(*files: Files, table: TableOptions = _TABLE, options: LoadOptions = _DEFAULTS) -> Exit:
     """Load identities."""
-    return run(_load(files, Shape(kind="identities", form=options.format, mapping=table.table_mapping()), options))
+    return _load(files, table.shape("identities", options.format), options)
 
 
 @app.command(help=_PROFILES_HELP)
 def profiles(*files: Files, table: TableOptions = _TABLE, options: LoadOptions = _DEFAULTS) -> Exit:
     """Load user properties."""
-    return run(_load(files, Shape(kind="profiles", form=options.format, mapping=table.table_mapping()), options))
+    return _load(files, table.shape("profiles", options.format), options)
 
 
-async def _load(files: Sequence[str], shape: Shape, options: LoadOptions) -> Exit:
+def _load(files: Sequence[str], shape: Shape, options: LoadOptions) -> Exit:
+    if not options.dry_run:
+        return run(_send(files, shape, options))
+    most = calls_per_second(options.limit_rate)
+    quota = quota_of(shape.kind)
+    return run(
+        interruptible(lambda: plan_files(files, shape, quota, most, as_json=options.json, rejects=options.rejects))
+    )
+
+
+async def _send(files: Sequence[str], shape: Shape, options: LoadOptions) -> Exit:
     pacing = PacingConfig(limit_rate=calls_per_second(options.limit_rate))
     with ExitStack() as stack:
         sources = stack.enter_context(opened(files, shape))
@@ -132,7 +160,7 @@ async def _load(files: Sequence[str], shape: Shape, options: LoadOptions) -> Exi
         rejects = None
         if options.rejects is not None:
             rejects = stack.enter_context(RejectsFile(options.rejects, [source.inode for source in sources]))
-        reading = Reading(sources, rejects)
+        reading = GroupedReading(sources, rejects) if options.pack == "full" else Reading(sources, rejects)
         async with client:
             with ProgressView(reading.title, wanted=show_progress(as_json=options.json)) as view:
                 load = Load(client, shape.kind, reading, rejects=rejects, view=view, give_up_after=GIVE_UP_AFTER)

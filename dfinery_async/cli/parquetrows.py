@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from dfinery_async.core.fields import Table, read_header
 from dfinery_async.core.mapping import TableMapping
-from dfinery_async.core.records import BadLine, Kind, LineError, Record
+from dfinery_async.core.records import BadLine, Kind, LineError, Record, check_registered
 from dfinery_async.core.taxonomy import Taxonomy
 from dfinery_async.runtime.export_tables import need_arrow
 from dfinery_async.runtime.taxonomy import standard_taxonomy
@@ -23,7 +23,7 @@ class ParquetRows:
         file: where it is; it can be sought in.
         kind: what it holds.
         mapping: what its columns are.
-        taxonomy: types of properties; the standard ones by default.
+        taxonomy: what is registered; by default it is not asked, and the standard properties have their types.
 
     Attributes:
         table: what the columns hold.
@@ -36,8 +36,11 @@ class ParquetRows:
 
     def __init__(self, file: BinaryIO, kind: Kind, mapping: TableMapping | None, taxonomy: Taxonomy | None) -> None:
         need_arrow()
+        self._registered = taxonomy
         self._batches: Any = import_module("dfinery_async.runtime.arrow.frames").open_parquet(file)
-        self.table: Table = read_header(self._batches.columns, kind, taxonomy or standard_taxonomy(), mapping)
+        self.table: Table = read_header(
+            self._batches.columns, kind, taxonomy or standard_taxonomy(), mapping, typed=True
+        )
 
     def blocks(self) -> Iterator[tuple[float, Iterator[Record | BadLine]]]:
         """Give the rows some thousands at a time, with how much of the file they are the end of, from 0 to 1.
@@ -54,6 +57,9 @@ class ParquetRows:
     def _records(self, before: int, rows: Sequence[Sequence[Any]]) -> Iterator[Record | BadLine]:
         for number, row in enumerate(rows, before + 1):
             try:
-                yield self.table.record(number, row)
+                record = self.table.record(number, row)
+                if self._registered is not None:
+                    check_registered(record, self._registered)
+                yield record
             except LineError as error:
                 yield BadLine(number, error.reason, error.field, content=self.table.as_written(row))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
@@ -14,6 +15,7 @@ from dfinery_async.cli.output import print_json, show_progress
 from dfinery_async.cli.progress import ProgressView
 from dfinery_async.cli.rates import LimitRate, Quotas, calls_per_second, read_quotas
 from dfinery_async.cli.reading import Files, FormatOption, Reading, opened
+from dfinery_async.cli.rejects import RejectsFile
 from dfinery_async.cli.settings import JsonFlag
 from dfinery_async.cli.source import Shape
 from dfinery_async.cli.tables import TableOptions
@@ -25,7 +27,7 @@ from dfinery_async.core.work import Work
 from dfinery_async.emulator import Quota
 from dfinery_async.runtime.intake import event_receipt, identity_receipt, profile_receipt
 
-__all__ = ["HELP", "plan"]
+__all__ = ["HELP", "plan", "plan_files", "quota_of"]
 
 HELP: Final = """Say how many calls files need, and how long these take. Sends nothing.
 
@@ -36,10 +38,11 @@ and counted in the same way. No settings are needed.
   dfinery plan events.jsonl --quota events=600000/1m --limit-rate 300000/1m
   dfinery plan profiles.csv --kind profiles
 
-requests  as the producer packs them while the quota keeps it full: up to 100
-          events and 100 items of one user in each. At least so many would
-          do if each user's events stood together in the file. While the API
-          answers faster than the file is read, there are more, smaller ones.
+requests  as dfinery load packs them: up to 100 events and 100 items of one
+          user in each. What waits for more of its user waits within a bound
+          of memory (100,000 events), so a longer file whose users are
+          interleaved needs more than the least; with dfinery load --pack full,
+          which sorts the file by user on disk first, it does not.
 longest   requests of the user that has most; they go one after the other,
           each after the answer to the one before.
 seconds   that the quota makes these requests take: the documented one, that
@@ -69,23 +72,46 @@ def plan(
     json: JsonFlag = False,
 ) -> Exit:
     """Say how many calls files need."""
-    allowed = _quota_of(kind, quota)
+    allowed = quota_of(kind, quota)
     most = calls_per_second(limit_rate)
-    shape = Shape(kind=kind, form=form, mapping=table.table_mapping())
-    return run(interruptible(lambda: _plan(files, shape, allowed, most, as_json=json)))
+    shape = table.shape(kind, form)
+    return run(interruptible(lambda: plan_files(files, shape, allowed, most, as_json=json)))
 
 
-def _quota_of(kind: Kind, texts: list[str] | None) -> Quota:
+def quota_of(kind: Kind, texts: list[str] | None = None) -> Quota:
+    """Return the quota of a kind of calls: the documented one, or what `--quota` says."""
     quota = read_quotas(texts).get(kind, Quota(getattr(PacingConfig(), kind), 1, "m"))
     if not quota.calls:
         raise CliError("--quota: 0 calls would send nothing")
     return quota
 
 
-async def _plan(files: Sequence[str], shape: Shape, quota: Quota, most: float | None, *, as_json: bool) -> Exit:
+async def plan_files(
+    files: Sequence[str],
+    shape: Shape,
+    quota: Quota,
+    most: float | None,
+    *,
+    as_json: bool,
+    rejects: str | None = None,
+) -> Exit:
+    """Read files to their end, and print what loading them takes.
+
+    Args:
+        files: their names.
+        shape: how they are written.
+        quota: of the calls.
+        most: calls a second at the most.
+        as_json: print one object.
+        rejects: file that takes bad lines.
+    """
     packed = LoadPlan(DeliveryConfig())
-    with opened(files, shape) as sources:
-        reading = Reading(sources)
+    with ExitStack() as stack:
+        sources = stack.enter_context(opened(files, shape))
+        aside = None
+        if rejects is not None:
+            aside = stack.enter_context(RejectsFile(rejects, [source.inode for source in sources]))
+        reading = Reading(sources, aside)
         with ProgressView(reading.title, wanted=show_progress(as_json=as_json)) as view:
             await _read(reading, packed, view)
     reading.sum_up()
@@ -136,7 +162,7 @@ def _print(figures: dict[str, Any]) -> None:
         limits += f", at most {figures['limit_rate']:,.6g}/s"
     notes = {
         "units": f"{figures['kind']} of {figures['users']:,} users",
-        "requests": f"as a producer packs them; at least {figures['requests_least']:,}",
+        "requests": f"as load packs them; with --pack full {figures['requests_least']:,}",
         "longest": "requests of one user, one after the other",
         "seconds": f"({clock(figures['seconds'])}) at {limits}",
         "unreadable": "bad lines, left out",

@@ -63,17 +63,24 @@ class Reading:
     Attributes:
         sources: the files.
         unreadable: bad lines so far.
+        state: what is done before anything is handed over, in a few words.
     """
 
     def __init__(self, sources: Sequence[Source], rejects: RejectsFile | None = None) -> None:
         self.sources: Sequence[Source] = sources
         self.unreadable: int = 0
+        self.state: str = ""
         self._rejects = rejects
 
     @property
     def title(self) -> str:
         """What a person calls these files."""
         return PurePath(self.sources[0].name).name if len(self.sources) == 1 else f"{len(self.sources)} files"
+
+    @property
+    def ends(self) -> bool:
+        """Whether all of it is there: files end, a pipe may go on for ever."""
+        return all(source.size is not None for source in self.sources)
 
     @property
     def fraction(self) -> float | None:

@@ -10,9 +10,12 @@ import msgspec
 from cyclopts import Parameter
 
 from dfinery_async.cli.exits import CliError
+from dfinery_async.cli.source import Format, Shape
 from dfinery_async.core.mapping import TableMapping
+from dfinery_async.core.records import Kind
 from dfinery_async.errors import ConfigError
 from dfinery_async.runtime.mapping_files import read_mapping, time_zone
+from dfinery_async.runtime.taxonomy import read_taxonomy
 
 __all__ = ["TABLES_HELP", "TableOptions"]
 
@@ -36,7 +39,7 @@ def _several(text: str) -> Parameter:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """What the columns of a table are."""
+    """What the lines of a file are."""
 
     mapping: Annotated[
         str | None, Parameter(help="File that says which column is which field: TOML, or JSON by its ending.")
@@ -57,6 +60,23 @@ class TableOptions:
     separator: Annotated[
         str | None, Parameter(help="What parts cells: a character, or comma, semicolon, tab, pipe, whitespace.")
     ] = None
+
+    taxonomy: Annotated[
+        str | None,
+        Parameter(help="File of what is registered with the service, JSON or YAML: what is not in it is a bad line."),
+    ] = None
+
+    def shape(self, kind: Kind, form: Format | None) -> Shape:
+        """Return how the files of a command are written.
+
+        Raises:
+            CliError: an option can't be understood, or its file can't be read.
+        """
+        try:
+            taxonomy = None if self.taxonomy is None else read_taxonomy(self.taxonomy)
+        except ConfigError as error:
+            raise CliError(str(error)) from None
+        return Shape(kind=kind, form=form, mapping=self.table_mapping(), taxonomy=taxonomy)
 
     def table_mapping(self) -> TableMapping | None:
         """Return what was said; `None` where nothing was.

@@ -137,7 +137,14 @@ def field_names(kind: Kind) -> list[str]:
     return ["identity", *(_PLAIN if kind == "events" else ()), *([own] if own else [])]
 
 
-def read_header(titles: Sequence[str], kind: Kind, taxonomy: Taxonomy, mapping: TableMapping | None = None) -> Table:
+def read_header(
+    titles: Sequence[str],
+    kind: Kind,
+    taxonomy: Taxonomy,
+    mapping: TableMapping | None = None,
+    *,
+    typed: bool = False,
+) -> Table:
     """Say what the columns of a table hold.
 
     Args:
@@ -145,6 +152,7 @@ def read_header(titles: Sequence[str], kind: Kind, taxonomy: Taxonomy, mapping: 
         kind: what the table holds.
         taxonomy: types of properties.
         mapping: what columns are that are not called like fields; without one, such a column is a mistake.
+        typed: whether it is a table of values, whose columns always have names.
 
     Raises:
         HeaderError: a column is unknown, missing or there twice, or this is no header at all.
@@ -153,6 +161,9 @@ def read_header(titles: Sequence[str], kind: Kind, taxonomy: Taxonomy, mapping: 
     readers = _Readers(kind, taxonomy, mapping or _NO_MAPPING)
     constants = readers.constants()
     fields = readers.fields(names)
+    if not fields and typed:
+        known = ", ".join(_example(kind))
+        raise HeaderError(f"none of its columns is a field such as {known}; say which is which in a mapping")
     if not fields:
         raise HeaderError(_no_header(names, kind, readers.names))
     used = {field.place for field in fields}

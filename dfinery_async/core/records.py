@@ -14,6 +14,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
+from dfinery_async.core.taxonomy import Taxonomy
+from dfinery_async.core.taxonomy_check import event_faults, profile_faults
 from dfinery_async.errors import InvalidInputError
 from dfinery_async.models import Event, Identity
 from dfinery_async.redact import safe_text
@@ -26,6 +28,7 @@ __all__ = [
     "LineError",
     "Place",
     "Record",
+    "check_registered",
     "derive_log_id",
     "event_record",
     "identity_record",
@@ -175,6 +178,20 @@ def identity_record(identity: Mapping[str, Any]) -> Record:
         return Record(Identity(**identity))
     except InvalidInputError as error:
         raise LineError(str(error.args[0]), error.field) from None
+
+
+def check_registered(record: Record, taxonomy: Taxonomy) -> None:
+    """Check that a record has nothing that is not registered.
+
+    Raises:
+        LineError: what the taxonomy does not know first of all.
+    """
+    if record.event is not None:
+        for fault in event_faults(taxonomy, record.event):
+            raise LineError(fault.reason, _file_name(fault.field))
+    elif record.properties is not None:
+        for fault in profile_faults(taxonomy, record.properties):
+            raise LineError(fault.reason, f"user_{fault.field}")
 
 
 def derive_log_id(*parts: object) -> str:

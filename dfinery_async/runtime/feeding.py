@@ -9,10 +9,13 @@ from dfinery_async.errors import ConnectionFailed, DfineryError
 from dfinery_async.models import Stats
 from dfinery_async.runtime.producer import Producer
 
-__all__ = ["LAST_WORDS", "LINGER", "hand_over", "lost_cause"]
+__all__ = ["LAST_WORDS", "LINGER", "UNTIL_THE_END", "hand_over", "lost_cause"]
 
 LINGER: Final = 0.05
 """Seconds: a file or partition has the next event of the same user soon, and fuller requests save quota."""
+
+UNTIL_THE_END: Final = 24 * 3600.0
+"""Seconds that amount to waiting until a file or frame has ended, or there is no more room: its requests are full."""
 
 LAST_WORDS: Final = 1.0
 """Seconds for requests in the air when a load gives up."""

@@ -8,7 +8,7 @@ import pytest
 
 from dfinery_async.core.fields import HeaderError, field_names, read_header
 from dfinery_async.core.mapping import TableMapping, mapping_of
-from dfinery_async.core.records import LineError
+from dfinery_async.core.records import LineError, check_registered
 from dfinery_async.core.taxonomy import read_content
 from dfinery_async.errors import ConfigError
 
@@ -226,6 +226,11 @@ def test_headers_of_profiles_and_identities():
     assert "event_log_id" in field_names("events")
 
 
+def test_a_table_of_values_always_has_a_header():
+    with pytest.raises(HeaderError, match="none of its columns is a field"):
+        read_header(["a", "b"], "events", TAXONOMY, typed=True)
+
+
 def test_only_a_mapping_leaves_columns_out():
     titles = ["identity.external_id", "event_name", "event_datetime", "more"]
     assert read_header(titles, "events", TAXONOMY, TableMapping(columns={"more": "event_log_id"})).left_out == []
@@ -234,6 +239,17 @@ def test_only_a_mapping_leaves_columns_out():
     ]
     with pytest.raises(HeaderError, match="unknown column 'more'"):
         read_header(titles, "events", TAXONOMY, TableMapping(zone=SEOUL))
+
+
+def test_what_is_not_registered_is_named():
+    titles = ["identity.external_id", "user_properties.age"]
+    profile = read_header(titles, "profiles", TAXONOMY).record(1, ["u1", "x"])
+    with pytest.raises(LineError, match=r"user_properties\.age: is not registered"):
+        check_registered(profile, TAXONOMY)
+    made = read_header(["identity.external_id", "event_name", "event_datetime"], "events", TAXONOMY)
+    with pytest.raises(LineError, match="event_name: no event df_login is registered"):
+        check_registered(made.record(1, ["u1", "df_login", MOMENT]), TAXONOMY)
+    check_registered(read_header(titles[:1], "identities", TAXONOMY).record(1, ["u1"]), TAXONOMY)
 
 
 def test_mappings_of_files():

@@ -33,6 +33,7 @@ from dfinery_async import (
     ExportError,
     ExportFile,
     ExportInterrupted,
+    ExportProgress,
     FastTransport,
     Identity,
     InvalidInputError,
@@ -59,6 +60,7 @@ from dfinery_async import (
     SpoolFull,
     SpoolLocked,
     Stats,
+    TableMapping,
     Taxonomy,
     TimeoutConfig,
     Token,
@@ -69,6 +71,7 @@ from dfinery_async import (
     TypedProfile,
     UnexpectedResponse,
     ValidationFailure,
+    read_mapping,
     read_taxonomy,
     send_partition,
 )
@@ -310,3 +313,29 @@ def observed() -> None:
     observer: Observer = Looks()
     client = DfineryClient("svc", observer=observer)
     assert_type(client.stats().capacity, int)
+
+
+def told(progress: ExportProgress) -> None:
+    """How far an export is."""
+    assert_type(progress.day, dt.date | None)
+    assert_type(progress.bytes, int)
+
+
+async def tables(client: DfineryClient, frame: Frame) -> None:
+    """Frames in, tables and files out."""
+    mapping = TableMapping(columns={"who": "identity.external_id"}, constants={"event_name": "df_login"}, zone=dt.UTC)
+    assert_type(read_mapping("shop.toml"), TableMapping)
+    assert_type(await client.load(frame, mapping=mapping), Report)
+    await client.load(frame, mapping={"who": "identity.external_id"}, linger=1.0)
+    export = client.export_events("2025-03-01", "2025-03-02", taxonomy=read_taxonomy("taxonomy.yaml"))
+    async for batch in export.batches():
+        assert batch.num_rows
+    assert (await export.arrow()).num_rows
+    await export.save("a.csv", resume=True, spreadsheet_safe=True, progress=told)
+
+
+class Frame:
+    """What any frame has."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return requested_schema
