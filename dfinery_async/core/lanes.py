@@ -128,7 +128,7 @@ class Lanes:
         if self._alarms.earliest <= now or self._singles.due <= now:
             self._wake(now)
         ready, singles = self._ready[family, retry], self._singles
-        single = singles.count != 0 and family == "events" and not retry
+        single = singles.count != 0 and not retry and family == "events"
         least = self._least(ready, now, patience, single=single) if patience else 0
         if (
             single

@@ -198,14 +198,16 @@ class Dispatcher:
         self._settler.dropped(gone, ConnectionFailed(f"not delivered within delivery_timeout{trouble}"))
 
     def _hand_out(self, family: Family, now: float, *, retry: bool) -> None:
-        take_leave, lanes, patience = self._gateway.pacers[family].try_take, self._lanes, self._patience
-        while (
-            len(self._in_air) < self._flight.size
-            and lanes.has_ready(family, now, retry=retry, patience=patience)
-            and not (retry and self._budget.wait(now) > 0)
-            and take_leave()  # where there is no leave, the pacer wakes us
-            and (batch := lanes.take(family, now, retry=retry, patience=patience)) is not None
-        ):
+        pacer, lanes, patience = self._gateway.pacers[family], self._lanes, self._patience
+        while len(self._in_air) < self._flight.size and not (retry and self._budget.wait(now) > 0):
+            if not pacer.has_leave:
+                if lanes.has_ready(family, now, retry=retry, patience=patience):
+                    pacer.try_take()  # so that it wakes us
+                return
+            batch = lanes.take(family, now, retry=retry, patience=patience)
+            if batch is None:
+                return
+            pacer.spend()
             self._launch(batch, now, retry=retry)
 
     def _probe(self, now: float) -> None:

@@ -87,6 +87,17 @@ class Pacer:
         self._heard = False  # whether any answer came
         self._turn_at = -math.inf  # by the user's own limit; no reply and no hold changes it
         self._failure: DfineryError | None = None
+        self._time = _now  # the loop's own clock, as soon as there is a loop: that costs a third
+
+    @property
+    def has_leave(self) -> bool:
+        """Whether a call may be made now; `spend` then takes the leave for it."""
+        return self._credits > 0 and not self._waiters and self._failure is None
+
+    def spend(self) -> None:
+        """Take leave for one call, which there is."""
+        self._credits -= 1
+        self.window.spend()
 
     def try_take(self) -> bool:
         """Take leave for one call, if it may be made now; if not, `on_credit` is called when there is some."""
@@ -112,12 +123,12 @@ class Pacer:
         if not self._waiters and self._take():
             return None
         hold = self.hold()
-        if hold == 0 or _now() + hold <= deadline:
+        if hold == 0 or self._time() + hold <= deadline:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             self._draw()
             try:
-                async with asyncio.timeout_at(max(deadline, _now() + _LEAST_PATIENCE)):
+                async with asyncio.timeout_at(max(deadline, self._time() + _LEAST_PATIENCE)):
                     return await waiter
             except (TimeoutError, asyncio.CancelledError) as error:
                 if waiter.done() and not waiter.cancelled():
@@ -130,12 +141,12 @@ class Pacer:
 
     def hold(self) -> float:
         """Return the seconds until the next call may be made as far as the window is concerned."""
-        return self.window.wait(_now())
+        return self.window.wait(self._time())
 
     def reset_at(self) -> dt.datetime | None:
         """When the window ends, as far as it is known."""
         reset_at = self.window.reset_at
-        return None if reset_at is None else dt.datetime.fromtimestamp(clock.wall() + reset_at - _now(), dt.UTC)
+        return None if reset_at is None else dt.datetime.fromtimestamp(clock.wall() + reset_at - self._time(), dt.UTC)
 
     def quota(self, family: Family) -> Quota:
         """Return what is known."""
@@ -144,13 +155,13 @@ class Pacer:
             limit_period=self.window.period if self.window.observed else None,
             remaining=self.window.remaining,
             reset_at=self.reset_at(),
-            pace=self.window.pace(_now()),
+            pace=self.window.pace(self._time()),
             wait=self.hold(),
         )
 
     def observe(self, headers: Headers | RawHeaders, *, throttled: bool) -> None:
         """Take in the quota headers of a reply, and whether it said "too many requests"."""
-        now = _now()
+        now = self._time()
         window = self.window
         self._heard = True
         remaining = self._reader.recount(headers)
@@ -168,7 +179,7 @@ class Pacer:
             retry_after: what the answer asked for; it counts where no reset of the quota is known.
         """
         self._throttles += 1
-        now = _now()
+        now = self._time()
         chance = self._random.random()
         fallback = retry_after or max(0.1, backoff(self._retry, self._throttles + 2, chance))
         until = self.window.throttled(now, fallback, chance)
@@ -178,8 +189,7 @@ class Pacer:
     def _take(self) -> bool:
         if self._credits <= 0:
             return False
-        self._credits -= 1
-        self.window.spend()
+        self.spend()
         return True
 
     def unanswered(self) -> None:
@@ -202,6 +212,7 @@ class Pacer:
     def _draw(self) -> None:
         self._demand.set()
         if self._drawing is None:
+            self._time = asyncio.get_running_loop().time
             self._drawing = self._tasks.start(self._run(), "pacer")
             self._drawing.add_done_callback(self._ended)
 
@@ -228,12 +239,12 @@ class Pacer:
             elif (wait := self.hold()) > 0:
                 # All who wait for one reset must not come back as one.
                 await self._sleep(wait + self._random.random() * self.window.jitter())
-            elif (wait := self._turn_at - _now()) > 0:
+            elif (wait := self._turn_at - self._time()) > 0:
                 await asyncio.sleep(wait)
             else:
                 calls = self._credits = self._lease()
                 if self.window.most is not None:
-                    self._turn_at = max(self._turn_at, _now() - _LATE) + calls / self.window.most
+                    self._turn_at = max(self._turn_at, self._time() - _LATE) + calls / self.window.most
                 self._wanted = False
                 self._hand_out()
                 if self._credits:
@@ -252,7 +263,7 @@ class Pacer:
         """
         if not self._heard:
             return 1
-        pace = self.window.pace(_now())
+        pace = self.window.pace(self._time())
         if pace is None:
             return int(max(1, min(len(self._waiters), self.window.available())))
         return max(1, int(pace * _LEASE))
@@ -260,7 +271,7 @@ class Pacer:
     async def _pay(self, bucket: AsyncLimiter, calls: float) -> None:
         """Let the time pass that a lease is worth; a long one in pieces, each at the pace of its moment."""
         longest = max(_BUCKET, self.window.span() * _PIECE)
-        while (pace := self.window.pace(_now())) is not None and calls > 0 and self.hold() <= 0:
+        while (pace := self.window.pace(self._time())) is not None and calls > 0 and self.hold() <= 0:
             price = calls / pace
             if price <= _BUCKET:
                 await bucket.acquire(price)
