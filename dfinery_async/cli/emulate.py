@@ -18,6 +18,7 @@ from dfinery_async.cli.output import print_json, say
 from dfinery_async.cli.rates import Quotas, read_quotas
 from dfinery_async.cli.settings import JsonFlag, read_token
 from dfinery_async.emulator import Emulator, Fault
+from dfinery_async.runtime.taxonomy import read_taxonomy
 
 __all__ = ["emulate", "started"]
 
@@ -46,6 +47,9 @@ def emulate(
     state: Annotated[
         Path | None, Parameter(help="File that keeps events and profiles from one run to the next; written at the end.")
     ] = None,
+    taxonomy: Annotated[
+        str | None, Parameter(help="File of what is registered (see typegen); what is not is refused with 40001.")
+    ] = None,
     json: JsonFlag = False,
 ) -> Exit:
     """Run the API on this machine, in memory, until Ctrl-C; with a page for people at its address.
@@ -70,6 +74,8 @@ def emulate(
             import_token=token,
             state=state,
             keep_requests=_REQUESTS_KEPT,
+            taxonomy=None if taxonomy is None else read_taxonomy(taxonomy).to_dict(),
+            unregistered="reject",
         )
         for text in fault or ():
             emulator.inject(Fault.parse(text))

@@ -167,9 +167,9 @@ class Api:
                 )
         dropped: dict[int, Problem] = {}
         for place, event in enumerate(events):
-            missing = None if place in found.by_event else self._registry.missing_in_event(event)
-            if missing is not None:
-                dropped[place] = Problem(f"events[{place}].{missing}", "not registered")
+            problem = None if place in found.by_event else self._registry.problem_in_event(event)
+            if problem is not None:
+                dropped[place] = Problem(f"events[{place}].{problem[0]}", problem[1])
         if settings.unregistered == "reject":
             found.by_event.update((place, [problem]) for place, problem in dropped.items())
             dropped = {}
@@ -197,11 +197,11 @@ class Api:
             self._store.upsert(identity)
         else:
             properties = call.body["user_properties"]
-            missing = self._registry.missing_in_profile(properties)
-            if missing is None:
+            problem = self._registry.problem_in_profile(properties)
+            if problem is None:
                 self._store.update(identity, properties)
             else:
-                call.problems = [Problem(missing, "not registered")]
+                call.problems = [Problem(*problem)]
                 return self.settings.unregistered == "drop"
         return True
 

@@ -49,7 +49,8 @@ class Settings:
         unknown_fields: whether fields that no page names are refused.
         taxonomy: what is registered in the console ("Get started": only registered data is loaded). None: everything. A
             collection: the event names. A mapping: "events", "event_properties", "item_properties", "user_properties",
-            each a list of names or of objects with a "name"; a missing list means everything.
+            each a list of names or of objects with a "name" and, where it is to be kept to, a "type" of "Data Type"; a
+            missing list means everything.
         unregistered: "reject" answers 40001, "drop" answers 20000 and stores nothing.
         quota: limits that differ from the defaults, by family: `{"events": "1000/1m"}`; None lifts a limit.
         quota_counts: whether a call counts one, or as much as it has events ("Request Limit" does not say).

@@ -1,12 +1,14 @@
 """What is registered in the console.
 
 "Get started": only registered events and user attributes are loaded. The pages on the SDKs add that an event with an
-unregistered property is not recorded, nor a profile with an unregistered attribute; how the API answers no page says.
+unregistered or mistyped property is not recorded, nor a profile with such an attribute; how the API answers no page
+says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import difflib
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, cast
 
 from dfinery_async.emulator.shapes import is_object
@@ -20,7 +22,7 @@ _CONSENTS = frozenset(
 
 
 class Registry:
-    """Registered names; None where everything is."""
+    """Registered names with their types; None where everything is registered."""
 
     def __init__(self, taxonomy: Mapping[str, Any] | Collection[str] | None) -> None:
         lists: Mapping[str, Any]
@@ -30,36 +32,84 @@ class Registry:
             lists = cast("Mapping[str, Any]", taxonomy)
         else:
             lists = {"events": taxonomy}
-        self._events = _names(lists.get("events"), _SYSTEM_EVENTS)
-        self._event_properties = _names(lists.get("event_properties"))
-        self._item_properties = _names(lists.get("item_properties"))
-        self._user_properties = _names(lists.get("user_properties"), _CONSENTS)
+        self._events = _entries(lists.get("events"), _SYSTEM_EVENTS)
+        self._event_properties = _entries(lists.get("event_properties"))
+        self._item_properties = _entries(lists.get("item_properties"))
+        self._user_properties = _entries(lists.get("user_properties"), _CONSENTS)
 
-    def missing_in_event(self, event: Mapping[str, Any]) -> str | None:
-        """The first field of a valid event whose name is not registered."""
+    def problem_in_event(self, event: Mapping[str, Any]) -> tuple[str, str] | None:
+        """The first field of a valid event that is not as it is registered, and why."""
         if self._events is not None and event["event_name"] not in self._events:
-            return "event_name"
-        for name in _unknown(event.get("event_properties"), self._event_properties):
-            return f"event_properties.{name}"
+            return "event_name", f"not registered{_nearest(event['event_name'], self._events)}"
+        if problem := _problem(event.get("event_properties"), self._event_properties, "event_properties"):
+            return problem
         for place, item in enumerate(event.get("event_items") or ()):
-            for name in _unknown(item, self._item_properties):
-                return f"event_items[{place}].{name}"
+            if problem := _problem(item, self._item_properties, f"event_items[{place}]"):
+                return problem
         return None
 
-    def missing_in_profile(self, properties: Mapping[str, Any]) -> str | None:
-        """The first user property that is not registered."""
-        for name in _unknown(properties, self._user_properties):
-            return f"user_properties.{name}"
-        return None
+    def problem_in_profile(self, properties: Mapping[str, Any]) -> tuple[str, str] | None:
+        """The first user property that is not as it is registered, and why."""
+        return _problem(properties, self._user_properties, "user_properties")
 
 
-def _names(entries: Iterable[Any] | None, always: frozenset[str] = frozenset()) -> frozenset[str] | None:
+def _entries(entries: Iterable[Any] | None, always: Iterable[str] = ()) -> dict[str, str | None] | None:
+    """Return the type of each name, None where none is told."""
     if entries is None:
         return None
-    return always.union(str(entry["name"] if is_object(entry) else entry) for entry in entries)
+    types: dict[str, str | None] = dict.fromkeys(always)
+    for entry in entries:
+        if is_object(entry):
+            types[str(entry["name"])] = entry.get("type")
+        else:
+            types[str(entry)] = None
+    return types
 
 
-def _unknown(properties: Mapping[str, Any] | None, names: frozenset[str] | None) -> list[str]:
-    if names is None or not properties:
-        return []
-    return [name for name in properties if name not in names]
+def _problem(
+    properties: Mapping[str, Any] | None, types: Mapping[str, str | None] | None, where: str
+) -> tuple[str, str] | None:
+    if types is None:
+        return None
+    for name, value in (properties or {}).items():
+        if name not in types:
+            return f"{where}.{name}", f"not registered{_nearest(name, types)}"
+        fits = _FITS.get(types[name] or "")
+        if fits is not None and value is not None and not fits(value):
+            return f"{where}.{name}", f"registered as {types[name]}"
+    return None
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    alike = difflib.get_close_matches(name, list(known), n=1)
+    return f"; {alike[0]} is" if alike else ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _all(fits: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, list) and all(map(fits, cast("list[object]", value)))
+
+
+# "Data Type". Dates and datetimes are texts in JSON; their form is checked with every request, registered or not.
+_FITS: Mapping[str, Callable[[object], bool]] = {
+    "String": _is_text,
+    "Long": _is_long,
+    "Double": _is_number,
+    "Boolean": lambda value: isinstance(value, bool),
+    "Datetime": _is_text,
+    "Date": _is_text,
+    "Array of String": _all(_is_text),
+    "Array of Long": _all(_is_long),
+    "Array of Double": _all(_is_number),
+}

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from cli_kit import start
 
-from dfinery_async import DfineryClient
+from dfinery_async import DfineryClient, ValidationFailure
 
 NAMES = ["DFINERY_BASE_URL", "DFINERY_SERVICE_ID", "DFINERY_IMPORT_TOKEN", "DFINERY_EXPORT_TOKEN"]
 
@@ -96,3 +96,23 @@ def test_wrong_use(dfinery, arguments, message):
 
     assert (code, output) == (2, "")
     assert message in errors
+
+
+def test_what_a_taxonomy_does_not_know_is_refused(tmp_path):
+    taxonomy = tmp_path / "shop.json"
+    taxonomy.write_text('{"events": ["shop_rated"]}', encoding="utf-8")
+
+    async def scenario(settings):
+        async with DfineryClient(**settings) as client:
+            await client.send_events("u1", ["shop_rated", "df_login"])
+            with pytest.raises(ValidationFailure):
+                await client.send_events("u1", ["shop_rate"])
+
+    with start("emulate", "--json", "--taxonomy", str(taxonomy)) as process:
+        assert process.stdout is not None
+        asyncio.run(scenario(json.loads(process.stdout.readline())))
+        process.send_signal(signal.SIGTERM)
+
+
+def test_a_taxonomy_that_is_none_is_wrong_use(dfinery, tmp_path):
+    assert dfinery("emulate", "--taxonomy", tmp_path / "none.json")[0] == 2

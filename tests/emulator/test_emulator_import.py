@@ -175,7 +175,44 @@ async def test_unregistered_events(taxonomy: Any, unregistered: str, code: str) 
     assert [stored["event_name"] for stored in emulator.events] == (
         ["df_login", "df_start_session"] if unregistered == "drop" else ["df_start_session"]
     )
-    assert emulator.requests[0].problems[0].what == "not registered"
+    assert emulator.requests[0].problems[0].what.startswith("not registered")
+
+
+REGISTERED = {
+    "events": ["df_login"],
+    "event_properties": [
+        {"name": "text", "type": "String"},
+        {"name": "long", "type": "Long"},
+        {"name": "double", "type": "Double"},
+        {"name": "flag", "type": "Boolean"},
+        {"name": "at", "type": "Datetime"},
+        {"name": "texts", "type": "Array of String"},
+        "anything",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("properties", "problem"),
+    [
+        ({"text": "a", "long": 1, "double": 1, "flag": True, "texts": ["a"], "anything": 1, "at": None}, None),
+        ({"txt": "a"}, "events[0].event_properties.txt: not registered; text is"),
+        ({"zzz": "a"}, "events[0].event_properties.zzz: not registered"),
+        ({"text": 1}, "events[0].event_properties.text: registered as String"),
+        ({"long": True}, "events[0].event_properties.long: registered as Long"),
+        ({"long": 1.5}, "events[0].event_properties.long: registered as Long"),
+        ({"double": "1"}, "events[0].event_properties.double: registered as Double"),
+        ({"flag": 1}, "events[0].event_properties.flag: registered as Boolean"),
+        ({"texts": [1]}, "events[0].event_properties.texts: registered as Array of String"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_registered_types_are_kept_to(properties: dict[str, Any], problem: str | None) -> None:
+    async with running(taxonomy=REGISTERED, unregistered="reject") as (emulator, client):
+        await client.post(EVENTS, json=events_body(event("df_login", event_properties=properties)))
+
+    found = [f"{each.field}: {each.what}" for each in emulator.requests[0].problems]
+    assert found == ([] if problem is None else [problem])
 
 
 @pytest.mark.parametrize(("unregistered", "code"), [("drop", "20000"), ("reject", "40001")])
