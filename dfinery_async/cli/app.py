@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from dfinery_async.cli import export_command, load_command
+from dfinery_async.cli import export_command, load_command, spool_command
 from dfinery_async.cli.demo import demo
 from dfinery_async.cli.doctor import HELP as DOCTOR_HELP, doctor
 from dfinery_async.cli.emulate import emulate
@@ -31,6 +31,7 @@ from the environment or from files, never as arguments, where others could read 
 app: App = App(name="dfinery", version=f"dfinery-async {__version__}", help=_HELP, help_format="plaintext")
 app.command(demo)
 app.command(load_command.app)
+app.command(spool_command.app)
 app.command(plan, help=PLAN_HELP)
 app.command(export_command.app)
 app.command(emulate)

@@ -12,9 +12,12 @@ from dfinery_async.cli.output import warn
 from dfinery_async.cli.progress import STATES, ProgressView
 from dfinery_async.cli.reading import Reading
 from dfinery_async.cli.rejects import RejectsFile
+from dfinery_async.cli.resuming import MarkedReading
 from dfinery_async.cli.texts import until
+from dfinery_async.config import SpoolConfig
 from dfinery_async.core.records import Kind
 from dfinery_async.runtime.feeding import LAST_WORDS, LINGER, UNTIL_THE_END, hand_over, lost_cause
+from dfinery_async.runtime.spooled_producer import SpooledProducer
 
 if TYPE_CHECKING:
     from dfinery_async.client import DfineryClient
@@ -65,6 +68,7 @@ class Load:
         rejects: where refused units go.
         view: where progress is shown.
         give_up_after: seconds without any answer until the API counts as unreachable.
+        spool: where what was read is kept until it is delivered; nowhere by default.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Load:
         rejects: RejectsFile | None,
         view: ProgressView,
         give_up_after: float,
+        spool: SpoolConfig | None = None,
     ) -> None:
         self._client = client
         self._kind: Kind = kind
@@ -83,6 +88,7 @@ class Load:
         self._rejects = rejects
         self._view = view
         self._give_up_after = give_up_after
+        self._spool = spool
         self._interrupts = Interrupts()
         self._refusals: dict[str, int] = {}
         self._failure: CliError | None = None
@@ -90,7 +96,9 @@ class Load:
     async def run(self) -> LoadResult:
         """Load the files; returns when all is settled, or there is no more use in trying."""
         # A file waits for its quota however long that takes; whether anybody answers is watched over here.
-        producer = self._client.producer(on_rejected=self._refused, delivery_timeout=None, **self._packing())
+        producer = self._client.producer(
+            on_rejected=self._refused, delivery_timeout=None, spool=self._spool, **self._packing()
+        )
         async with producer:
             with self._interrupts:
                 reading = asyncio.create_task(self._read(producer))
@@ -116,6 +124,9 @@ class Load:
         return {"linger": UNTIL_THE_END if self._reading.ends else LINGER}
 
     async def _read(self, producer: Producer) -> None:
+        if isinstance(self._reading, MarkedReading) and isinstance(producer, SpooledProducer):
+            await self._reading.feed(producer)
+            return
         async for block in self._reading.blocks():
             for record in block:
                 await hand_over(producer, record)

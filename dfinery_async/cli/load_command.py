@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import App, Parameter
 
-from dfinery_async.cli.exits import Exit
+from dfinery_async.cli.exits import CliError, Exit
 from dfinery_async.cli.grouped import GroupedReading
 from dfinery_async.cli.interrupts import interruptible, run
 from dfinery_async.cli.load import Load, LoadResult
@@ -19,12 +19,13 @@ from dfinery_async.cli.progress import ProgressView
 from dfinery_async.cli.rates import LimitRate, calls_per_second
 from dfinery_async.cli.reading import Files, FormatOption, Reading, opened
 from dfinery_async.cli.rejects import RejectsFile
+from dfinery_async.cli.resuming import MarkedReading, check_sources
 from dfinery_async.cli.settings import JsonFlag, Service, open_client
-from dfinery_async.cli.source import Shape
+from dfinery_async.cli.source import Shape, Source
 from dfinery_async.cli.tables import TABLES_HELP, TableOptions
-from dfinery_async.config import PacingConfig
+from dfinery_async.config import PacingConfig, SpoolConfig
 
-__all__ = ["GIVE_UP_AFTER", "app", "print_load"]
+__all__ = ["GIVE_UP_AFTER", "ImportTokenFile", "app", "print_load"]
 
 GIVE_UP_AFTER = 30.0
 """Seconds without any answer of the API after which a load gives up."""
@@ -69,7 +70,13 @@ requests as there can be. --dry-run checks every line and says how many.
 that others who share the quota have theirs. How many calls a file needs, and
 how long they take, says: dfinery plan FILE
 
-Ctrl-C ends the reading and sends what was read; a second one stops at once.
+--spool DIR keeps on disk what was read until it is delivered, so that a load
+that is killed, or whose machine stops, loses nothing and sends nothing twice
+but what was in the air: the same command with --resume goes on where it was
+cut. What waits in such a folder shows dfinery spool status DIR.
+
+Ctrl-C ends the reading and sends what was read; a second one stops at once
+(with --spool the rest is kept).
 Exit codes: 0 all delivered; 1 something was rejected or left; 2 wrong use, or
 a file that can't be read at all; 3 not authorised; 4 unreachable;
 130 interrupted.
@@ -94,14 +101,17 @@ For all else see: dfinery load events --help
 """
 
 
+ImportTokenFile: TypeAlias = Annotated[
+    str | None, Parameter(help="File that holds the import token; by default that of DFINERY_IMPORT_TOKEN.")
+]
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class LoadOptions(Service):
     """What all loads can be told."""
 
-    import_token_file: Annotated[
-        str | None, Parameter(help="File that holds the import token; by default that of DFINERY_IMPORT_TOKEN.")
-    ] = None
+    import_token_file: ImportTokenFile = None
     format: FormatOption = None
     limit_rate: LimitRate = None
     rejects: Annotated[
@@ -114,6 +124,13 @@ class LoadOptions(Service):
     ] = "memory"
     dry_run: Annotated[
         bool, Parameter(negative="", help="Send nothing: check every line, and say what it would take, as plan does.")
+    ] = False
+    spool: Annotated[
+        str | None,
+        Parameter(help="Folder that keeps on disk what was read until it is delivered, whatever happens to this run."),
+    ] = None
+    resume: Annotated[
+        bool, Parameter(negative="", help="Go on where an earlier load of the same files into --spool was cut.")
     ] = False
     json: JsonFlag = False
 
@@ -156,20 +173,46 @@ async def _send(files: Sequence[str], shape: Shape, options: LoadOptions) -> Exi
     pacing = PacingConfig(limit_rate=calls_per_second(options.limit_rate))
     with ExitStack() as stack:
         sources = stack.enter_context(opened(files, shape))
+        spool = _spool(options, sources)
         client = open_client(options, "import", options.import_token_file, pacing=pacing)
         rejects = None
         if options.rejects is not None:
-            rejects = stack.enter_context(RejectsFile(options.rejects, [source.inode for source in sources]))
-        reading = GroupedReading(sources, rejects) if options.pack == "full" else Reading(sources, rejects)
+            inodes = [source.inode for source in sources]
+            rejects = stack.enter_context(RejectsFile(options.rejects, inodes, add=options.resume))
+        if spool is not None:
+            reading: Reading = MarkedReading(sources, rejects, resume=options.resume)
+        else:
+            reading = GroupedReading(sources, rejects) if options.pack == "full" else Reading(sources, rejects)
         async with client:
             with ProgressView(reading.title, wanted=show_progress(as_json=options.json)) as view:
-                load = Load(client, shape.kind, reading, rejects=rejects, view=view, give_up_after=GIVE_UP_AFTER)
+                load = Load(
+                    client,
+                    shape.kind,
+                    reading,
+                    rejects=rejects,
+                    view=view,
+                    give_up_after=GIVE_UP_AFTER,
+                    spool=spool,
+                )
                 result = await load.run()
     if options.json:
         print_json(result.to_dict())
     else:
         print_load(result, shape.kind)
     return result.exit
+
+
+def _spool(options: LoadOptions, sources: Sequence[Source]) -> SpoolConfig | None:
+    """Return where the load is kept. One load at a time: two of them would mix up their places."""
+    if options.spool is None:
+        if options.resume:
+            raise CliError("--resume needs --spool, the folder in which the load that was cut is kept")
+        return None
+    if options.pack == "full":
+        raise CliError("--spool takes a file in its own order, so that it can be resumed; leave --pack full out")
+    if options.resume:
+        check_sources(sources)
+    return SpoolConfig(path=options.spool, exclusive=True)
 
 
 def print_load(result: LoadResult, unit: str) -> None:
@@ -181,6 +224,7 @@ def print_load(result: LoadResult, unit: str) -> None:
         "delivered": f"{unit} at {rate:,.0f}/s",
         "rejected": f"{result.unreadable:,} of them bad lines" if result.unreadable else "",
         "dropped": "not sent; a second run of the same files sends them" if books["dropped"] else "",
+        "spooled": "kept on disk; --resume, or dfinery spool replay, sends them" if books["spooled"] else "",
         "requests": f"{each:,.1f} {unit} each; {books['retries']:,} repeated, {books['throttled']:,} throttled",
         "seconds": "",
     }

@@ -22,17 +22,18 @@ __all__ = ["RejectsFile"]
 class RejectsFile:
     """JSON Lines with an `"error"` beside each. Only its owner may read it, for it holds personal data.
 
-    A line that was no object stands under `"text"`. What an earlier load wrote is replaced.
+    A line that was no object stands under `"text"`.
 
     Args:
         path: the file.
         inputs: device and number of the files that are read, none of which may be written over.
+        add: keep what an earlier load wrote.
 
     Raises:
         CliError: it can't be written.
     """
 
-    def __init__(self, path: str, inputs: Collection[tuple[int, int]]) -> None:
+    def __init__(self, path: str, inputs: Collection[tuple[int, int]], *, add: bool = False) -> None:
         self._name = plain(path)
         flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
         try:
@@ -47,7 +48,10 @@ class RejectsFile:
         if (status.st_dev, status.st_ino) in inputs:
             self._file.close()
             raise CliError(f"the rejects file {self._name} is one of the files to load; choose another name")
-        os.ftruncate(descriptor, 0)
+        if add:
+            os.lseek(descriptor, 0, os.SEEK_END)
+        else:
+            os.ftruncate(descriptor, 0)
         if hasattr(os, "fchmod"):
             os.fchmod(descriptor, 0o600)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import stat
 import tempfile
@@ -79,6 +80,7 @@ class Source:
         shape: how it is written.
 
     Attributes:
+        path: as it was given.
         name: how messages call it.
         size: bytes in it, `None` where that is not known.
         done: bytes read so far.
@@ -90,6 +92,7 @@ class Source:
     """
 
     def __init__(self, path: str, shape: Shape) -> None:
+        self.path: str = path
         self.name: str = "standard input" if path == "-" else plain(path)
         self._shape = shape
         self._descriptor = self._open(path)
@@ -109,6 +112,10 @@ class Source:
         except BaseException:
             os.close(self._descriptor)
             raise
+
+    def digest(self, most: int) -> str:
+        """Return what tells the first bytes of a regular file from others."""
+        return hashlib.sha256(os.pread(self._descriptor, most, 0)).hexdigest()[:32]
 
     def close(self) -> None:
         """Give the file back."""

@@ -120,6 +120,10 @@ class SpooledProducer(Producer):
         if not self._dispatcher.pumping:
             self._dispatcher.wake()
 
+    def release(self) -> None:
+        """Send what waits, however full its requests are."""
+        self._release()
+
     def unsettled(self) -> Iterator[tuple[bytes, Work]]:
         """Give all units in memory, each user's in order."""
         return self._dispatcher.works()

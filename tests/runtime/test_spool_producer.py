@@ -463,6 +463,16 @@ def test_a_refused_token_does_not_keep_events_out(tmp_path: Path) -> None:
     virtually(scenario())
 
 
+def test_what_was_read_back_does_not_linger(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        await leave_behind(tmp_path, 300)
+        options: dict[str, Any] = {"spool": tmp_path, "linger": 86400.0, "max_pending_events": 50}
+        async with client_of(FarEnd()) as client, client.producer(**options) as producer:
+            assert (await producer.flush(timeout=60)).delivered == 300
+
+    virtually(scenario())
+
+
 # --- on_failure
 
 

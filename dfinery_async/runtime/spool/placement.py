@@ -42,6 +42,9 @@ class Keeper(Protocol):
     def enter(self, key: bytes, receipt: Receipt) -> None:
         """Send a unit when its turn comes."""
 
+    def release(self) -> None:
+        """Send what waits, however full its requests are."""
+
     def unsettled(self) -> Iterator[tuple[bytes, Work]]:
         """Give all units in memory, each user's in order."""
         ...

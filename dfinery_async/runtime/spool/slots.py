@@ -23,7 +23,7 @@ try:
 except ImportError:  # pragma: no cover - Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Slot", "claim", "owner_of", "take_over"]
+__all__ = ["Slot", "claim", "existing", "owner_of", "take", "take_over"]
 
 MOST: Final = 256
 """Slots in one folder."""
@@ -70,7 +70,7 @@ def claim(root: Path, *, alone: bool = False) -> Slot:
     """
     make_folder(root)
     for number in range(1 if alone else MOST):
-        if (slot := _take(_folder(root, number))) is not None:
+        if (slot := take(_folder(root, number))) is not None:
             return slot
     pid = owner_of(_folder(root, 0))
     who = "another process" if pid is None else f"process {pid}"
@@ -81,7 +81,7 @@ def claim(root: Path, *, alone: bool = False) -> Slot:
 def take_over(root: Path) -> Iterator[Slot]:
     """Take all slots that nobody owns."""
     for folder in existing(root):
-        if (slot := _take(folder)) is not None:
+        if (slot := take(folder)) is not None:
             yield slot
 
 
@@ -106,7 +106,8 @@ def _folder(root: Path, number: int) -> Path:
     return root / f"slot-{number:03}"
 
 
-def _take(folder: Path) -> Slot | None:
+def take(folder: Path) -> Slot | None:
+    """Take one slot; `None` when somebody has it."""
     if fcntl is None:  # pragma: no cover - Windows
         raise SpoolError("the spool needs file locks of POSIX, which this system does not have")
     make_folder(folder)

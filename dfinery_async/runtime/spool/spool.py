@@ -228,18 +228,23 @@ class Spool:
         wanted = self._placement.wanted()
         if wanted is not None and not self._ended and self._broken is None:
             idle = False
-            try:
-                window = await self._worker.run(partial(self._stores.read, *wanted))
-            except SpoolError as error:
-                self._note_trouble(error)
-                return
-            if not self._ended:
-                self._placement.bring_back(wanted[0], window)
+            await self._read_back(wanted)
         for shelf in self._placement.shelves[:-1]:
             if shelf.finished and not shelf.retired and shelf.rank not in self._done:
                 await self._retire(shelf)
         if idle and not self._ended:
             await self._rest()
+
+    async def _read_back(self, wanted: tuple[int, int, int, int]) -> None:
+        try:
+            window = await self._worker.run(partial(self._stores.read, *wanted))
+        except SpoolError as error:
+            self._note_trouble(error)
+            return
+        if not self._ended:
+            self._placement.bring_back(wanted[0], window)
+            if self._placement.wanted() is None:
+                self._keeper.release()  # it has waited on disk long enough
 
     async def _retire(self, shelf: Shelf) -> None:
         """Give back a slot that was taken over, empty."""
