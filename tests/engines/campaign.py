@@ -2,8 +2,9 @@
 
     DFINERY_CDNOW=CDNOW_master.txt.gz python tests/engines/campaign.py --users 6 --times 5 --quota 60000/1m
 
-With a quota, 5 % faults, and a worker that is killed on the way. Prints what the far end saw, and keeps it with
-`--write`. Without `DFINERY_CDNOW`, which names the whole file of purchases, the package's sample of it is copied.
+The rows are sorted by user and time, as an export of a warehouse is. With a quota, 5 % faults, and a worker that is
+killed on the way. Prints what the far end saw, and keeps it with `--write`. Without `DFINERY_CDNOW`, which names the
+whole file of purchases, the package's sample of it is copied.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def main() -> None:
     results: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "events.jsonl"
-        count = write(path, chosen.users, chosen.times)
+        count = write(path, chosen.users, chosen.times, by_user=True)
         for engine in chosen.engines:
             if engine == "faststream":
                 with redis_server() as url:

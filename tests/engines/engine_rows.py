@@ -5,11 +5,11 @@ The rows have no `event_log_id`: what is shown here is that ids are the same in 
 
 from __future__ import annotations
 
-import argparse
 import datetime as dt
 import gzip
 import os
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -39,38 +39,41 @@ def base() -> list[tuple[str, dt.datetime, int, float]]:
     return sorted(moved, key=lambda each: each[1])
 
 
-def rows(users: int, times: int) -> Iterator[dict[str, Any]]:
-    """All purchases `users` times by other customers, and all of that `times` times, one after the other."""
-    purchases = base()
-    for time in range(times):
-        for number, (customer, moment, cds, dollars) in enumerate(purchases):
+def rows(users: int, times: int, *, by_user: bool = False) -> Iterator[dict[str, Any]]:
+    """All purchases `users` times by other customers, and all of that `times` times, one after the other.
+
+    In the order of their time, as a stream has them, or `by_user` and time, as an export is sorted.
+    """
+    purchases = list(enumerate(base()))
+    if by_user:
+        purchases.sort(key=lambda each: each[1][0])  # stable: the order of time stays within a customer
+        for _, bought in groupby(purchases, key=lambda each: each[1][0]):
+            own = list(bought)
             for user in range(users):
-                yield {
-                    "identity": {"external_id": f"{customer}-{user}"},
-                    "event_name": "df_purchase",
-                    "event_datetime": (moment + time * SPAN).isoformat(),
-                    "event_properties": {
-                        "df_order_id": f"{time}-{number}-{user}",
-                        "df_total_purchase_amount": dollars,
-                    },
-                    "event_items": [{"df_item_id": "cd", "df_item_name": "CD", "df_quantity": cds}],
-                }
+                for time in range(times):
+                    yield from (_row(purchase, user, time) for purchase in own)
+    else:
+        for time in range(times):
+            for purchase in purchases:
+                yield from (_row(purchase, user, time) for user in range(users))
 
 
-def write(path: Path, users: int, times: int) -> int:
+def _row(purchase: tuple[int, tuple[str, dt.datetime, int, float]], user: int, time: int) -> dict[str, Any]:
+    number, (customer, moment, cds, dollars) = purchase
+    return {
+        "identity": {"external_id": f"{customer}-{user}"},
+        "event_name": "df_purchase",
+        "event_datetime": (moment + time * SPAN).isoformat(),
+        "event_properties": {"df_order_id": f"{time}-{number}-{user}", "df_total_purchase_amount": dollars},
+        "event_items": [{"df_item_id": "cd", "df_item_name": "CD", "df_quantity": cds}],
+    }
+
+
+def write(path: Path, users: int, times: int, *, by_user: bool = False) -> int:
     """Write the rows as JSON Lines; returns how many there are."""
     count = 0
     with path.open("wb") as file:
-        for row in rows(users, times):
+        for row in rows(users, times, by_user=by_user):
             file.write(msgspec.json.encode(row) + b"\n")
             count += 1
     return count
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("path", type=Path)
-    parser.add_argument("--users", type=int, default=1)
-    parser.add_argument("--times", type=int, default=1)
-    chosen = parser.parse_args()
-    print(write(chosen.path, chosen.users, chosen.times))  # noqa: T201 - a script

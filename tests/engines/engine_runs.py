@@ -24,9 +24,10 @@ def ray(end: FarEnd, path: str, parts: int, after: int, timeout: float) -> dict[
 
 def faststream(end: FarEnd, url: str, parts: int, after: int, timeout: float) -> dict[str, Any]:
     """Kill the application, and start it again. `parts` is not used: one application keeps the order."""
-    with job("faststream", url, environment=end.environment) as first:
+    batch = ("--batch", str(min(after, 5000)))  # what is left is claimed one by one, so let it not be too much
+    with job("faststream", url, *batch, environment=end.environment) as first:
         wait_until(lambda: end.count() >= after, first, timeout)
-    with job("faststream", url, environment=end.environment) as second:
+    with job("faststream", url, *batch, environment=end.environment) as second:
         return second.result(timeout)
 
 

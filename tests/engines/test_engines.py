@@ -17,7 +17,7 @@ from engine_rows import write
 from engine_runs import ENGINES
 from engine_servers import redis_server
 
-SLOWLY = "latency=20ms"  # or all is over before a worker can be killed
+SLOWLY = "latency=5ms"  # or all is over before a worker can be killed
 TIMEOUT = 400.0
 PURCHASES = 6919
 

@@ -47,4 +47,5 @@ def test_the_rows_tell_all_events_of_a_user_apart_by_their_time():
     moments = {(row["identity"]["external_id"], row["event_datetime"]) for row in made}
 
     assert len(made) == len(moments) == 4 * 6919
+    assert sorted(made, key=str) == sorted(rows(2, 2, by_user=True), key=str)
     assert len({row["event_properties"]["df_order_id"] for row in made}) == len(made)

@@ -119,7 +119,7 @@ def test_rows_of_a_table_have_nulls_and_dotted_columns(emulator):
     report = send_partition(rows, settings=settings(emulator, table=True))
 
     assert [event["event_properties"] for event in emulator.events] == [{"a": 1}, {"a": 2}]
-    assert report.problems == ("row 2: event_properties: is a text that is not valid JSON",)
+    assert report.problems == ('row 2: event_properties: must be a JSON object, such as {"external_id": "u1"}',)
 
 
 def test_reports_add_up(emulator):
