@@ -121,7 +121,7 @@ async def test_search_looks_at_everything_that_was_sent(search: str, found: int)
 
 @pytest.mark.asyncio
 async def test_a_long_search_goes_on_where_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dfinery_async.emulator.desk._SEARCH_SECONDS", 0.0)
+    monkeypatch.setattr("dfinery_async.emulator.desk._SEARCH_SECONDS", -1.0)
     found, befores = [], []
     async with running() as (_, client):
         for number in range(4):
