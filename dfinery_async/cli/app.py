@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from dfinery_async.cli import export_command, load_command, spool_command
+from dfinery_async.cli.completion import completion_of
 from dfinery_async.cli.demo import demo
 from dfinery_async.cli.doctor import HELP as DOCTOR_HELP, doctor
 from dfinery_async.cli.emulate import emulate
@@ -37,6 +38,7 @@ app.command(export_command.app)
 app.command(emulate)
 app.command(typegen, help=TYPEGEN_HELP)
 app.command(doctor, help=DOCTOR_HELP)
+app.command(completion_of(app))
 
 _VALUE = re.compile(r"(--[\w-]+)=\S*")
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Load", "LoadResult"]
 
+_GROUPED_LINGER: Final = 5.0  # seconds: the rest of a user comes at once, unless there is no room for it
 _FEW: Final = 10_000  # events at once, where those of a user follow each other anyway
 _FEW_BYTES: Final = 8 * 1024 * 1024
 _LOOK: Final = 0.1  # seconds between two looks at the producer
@@ -120,7 +121,7 @@ class Load:
         are interleaved needs hardly more requests than one in which they stand together. A pipe may not end.
         """
         if isinstance(self._reading, GroupedReading):
-            return {"linger": LINGER, "max_pending_events": _FEW, "max_pending_bytes": _FEW_BYTES}
+            return {"linger": _GROUPED_LINGER, "max_pending_events": _FEW, "max_pending_bytes": _FEW_BYTES}
         return {"linger": UNTIL_THE_END if self._reading.ends else LINGER}
 
     async def _read(self, producer: Producer) -> None:

@@ -44,6 +44,7 @@ class ProgressView:
         self._live = Live(console=error_console(), auto_refresh=False, transient=True) if wanted else None
         self._begin = self._last = time.monotonic()
         self._counts: Mapping[str, int] = {}
+        self._shown: tuple[float | None, Mapping[str, int], str, str] = (None, {}, "", "")
         self._rates: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -68,6 +69,7 @@ class ProgressView:
         """
         if self._live is None:
             return
+        self._shown = fraction, counts, figures, state
         now = time.monotonic()
         if now > self._last:
             for name, count in counts.items():
@@ -79,6 +81,10 @@ class ProgressView:
         texts = [*figures.format(**rates).splitlines(), *([state] if state else [])]
         lines = (Text(text, no_wrap=True, overflow="ellipsis") for text in texts)
         self._live.update(Group(self._bar(fraction, now - self._begin), *lines), refresh=True)
+
+    def again(self) -> None:
+        """Draw what was drawn last, with the clock of now."""
+        self.show(*self._shown)
 
     def _bar(self, fraction: float | None, elapsed: float) -> RenderableType:
         row = Table.grid(padding=(0, 2), expand=True)
@@ -97,11 +103,11 @@ class ProgressView:
 
 @asynccontextmanager
 async def ticking(view: ProgressView) -> AsyncGenerator[None]:
-    """Keep the clock of a view going while the block works on something that tells nothing of how far it is."""
+    """Keep the clock of a view going while the block works on something that tells seldom how far it is."""
 
     async def tick() -> None:
         while True:
-            view.show(None, {}, "")
+            view.again()
             await asyncio.sleep(_TICK)
 
     ticker = asyncio.create_task(tick())

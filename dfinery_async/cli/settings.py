@@ -13,7 +13,7 @@ from dfinery_async.cli.exits import CliError
 from dfinery_async.cli.output import warn
 from dfinery_async.cli.texts import plain
 from dfinery_async.client import DfineryClient
-from dfinery_async.config import DEFAULT_BASE_URL, PacingConfig, environment
+from dfinery_async.config import DEFAULT_BASE_URL, PacingConfig, RetryConfig, environment
 
 __all__ = [
     "JsonFlag",
@@ -54,7 +54,12 @@ class Service:
 
 
 def open_client(
-    service: Service, kind: TokenName, token_file: str | None, *, pacing: PacingConfig | None = None
+    service: Service,
+    kind: TokenName,
+    token_file: str | None,
+    *,
+    pacing: PacingConfig | None = None,
+    retry: RetryConfig | None = None,
 ) -> DfineryClient:
     """Make a client that holds no other token than the one that the command needs.
 
@@ -65,8 +70,8 @@ def open_client(
     text = find_token(kind, token_file)
     base_url = find_base_url(service)
     if kind == "import":
-        return DfineryClient(service_id, import_token=text, base_url=base_url, pacing=pacing)
-    return DfineryClient(service_id, export_token=text, base_url=base_url, pacing=pacing)
+        return DfineryClient(service_id, import_token=text, base_url=base_url, pacing=pacing, retry=retry)
+    return DfineryClient(service_id, export_token=text, base_url=base_url, pacing=pacing, retry=retry)
 
 
 def find_service_id(service: Service) -> str:

@@ -109,6 +109,8 @@ class _Body:
             raise ExportInterrupted(f"the answer broke off in row {self._rows + 1}, inside a quoted cell")
         if rest and not complete:
             raise ExportInterrupted(f"the answer broke off in row {self._rows + 1}")
+        if not complete:
+            raise ExportInterrupted("the answer ended with its connection, and nothing proves that it is whole")
         return rest
 
     def _read(self, block: bytes, before: int) -> list[list[str]]:
@@ -170,8 +172,8 @@ class CsvRows(_Body):
         """Return the last row, where no newline ended it, once nothing more comes.
 
         Args:
-            complete: whether the transport's framing proves that nothing is missing. Where it does not, a last row
-                without its newline counts as cut.
+            complete: whether the transport's framing proves that nothing is missing. Where it does not, the answer
+                counts as cut: no row says that it is the last.
 
         Raises:
             ExportInterrupted: the answer broke off: a cell is open, fields are missing, or the API's failure stands

@@ -36,7 +36,7 @@ class Compressor(Protocol):
 
 
 class UnpackingError(DfineryError):
-    """What is read is not compressed as it should be, or is a bomb."""
+    """What is read is not compressed as it should be, or is a bomb. It may be tried again where it is merely cut."""
 
 
 def compressor(packing: Packing) -> Compressor:
@@ -96,7 +96,9 @@ class Unpacker:
             UnpackingError: it is cut.
         """
         if self._member is not None:
-            raise UnpackingError("is cut: its compressed part has no end")
+            error = UnpackingError("is cut: its compressed part has no end")
+            error.retryable = True
+            raise error
 
     def _new(self) -> Any:
         if self._packing == "gz":

@@ -15,7 +15,7 @@ from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.tasks import TaskOwner
 from dfinery_async.runtime.taxonomy import read_taxonomy
 
-__all__ = ["ExportCalls"]
+__all__ = ["MAX_DAYS_PER_CALL", "ExportCalls"]
 
 
 class ExportCalls:

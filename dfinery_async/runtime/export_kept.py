@@ -12,7 +12,7 @@ from typing import BinaryIO, Self, TypeVar
 
 from dfinery_async.core.csv_rows import CsvCopy, Header, read_header
 from dfinery_async.core.export_plan import ExportCall
-from dfinery_async.errors import InvalidInputError
+from dfinery_async.errors import DfineryError, InvalidInputError
 from dfinery_async.runtime.export_parts import Answer, Parts
 from dfinery_async.runtime.files import AtomicFile
 
@@ -135,7 +135,9 @@ async def feed_through_files(
     calls = parts.calls
     there = [zone is not None and kept.has(call, zone) for call in calls]
     missing = [index for index, good in enumerate(there) if not good]
-    fetched = fetch_in_order(parts, missing, width, lambda index, answer: kept.keep(calls[index], answer))
+    fetched = fetch_in_order(
+        parts, missing, width, lambda index, answer: kept.keep(calls[index], answer), to_the_end=zone is not None
+    )
     async with aclosing(fetched):
         for call, good in zip(calls, there, strict=True):
             if not good:
@@ -146,41 +148,75 @@ async def feed_through_files(
 
 
 async def fetch_in_order(
-    parts: Parts, indexes: Sequence[int], width: int, use: Callable[[int, Answer], Awaitable[T]]
+    parts: Parts,
+    indexes: Sequence[int],
+    width: int,
+    use: Callable[[int, Answer], Awaitable[T]],
+    *,
+    to_the_end: bool = False,
 ) -> AsyncGenerator[T]:
     """Fetch some parts, several side by side, and give what `use` makes of each, in order.
 
     The first one goes ahead alone until the API has begun to answer: what is wrong with a question is then wrong with
     one call, not with five.
 
+    Args:
+        parts: of the export.
+        indexes: which of them.
+        width: how many at once.
+        use: what is done with an answer.
+        to_the_end: whether those under way are awaited when one can't be had: their calls are paid for.
+
     Raises:
-        DfineryError: a part can't be had; the others are ended first.
+        DfineryError: a part can't be had; the others have ended before.
     """
     if not indexes:
         return
     await parts.open(indexes[0])
     places = asyncio.Semaphore(width)
+    failed = False
 
     async def fetch(index: int) -> T:
+        nonlocal failed
         alone = parts if index == indexes[0] else parts.one(index)
         async with places:
-            return await alone.whole(index if alone is parts else 0, lambda answer: use(index, answer))
+            if failed:
+                raise asyncio.CancelledError  # nobody asks for this one any more
+            try:
+                return await alone.whole(index if alone is parts else 0, lambda answer: use(index, answer))
+            except DfineryError:
+                failed = True
+                raise
 
     tasks = [asyncio.create_task(fetch(index)) for index in indexes]
     try:
         for place, task in enumerate(tasks):
-            waiting = {task, *(other for other in tasks[place:] if not other.done())}
-            while not task.done():
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for other in done:
-                    if other.exception() is not None:
-                        other.result()
+            await _until_done(task, tasks[place:])
             yield task.result()
+    except DfineryError:
+        if to_the_end:
+            await asyncio.wait(tasks)
+        raise
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await _end(tasks)
         await parts.close()  # a task that was cancelled before it began has closed nothing
-        for task in tasks:
-            if not task.cancelled():
-                task.exception()  # asyncio must not print what nobody asks for
+
+
+async def _until_done(task: asyncio.Task[T], others: Sequence[asyncio.Task[T]]) -> None:
+    """Wait for a task; raises what ended another one meanwhile."""
+    while True:
+        for other in others:
+            if other.done() and not other.cancelled():
+                other.result()
+        if task.done():
+            return
+        await asyncio.wait([other for other in others if not other.done()], return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _end(tasks: Sequence[asyncio.Task[T]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # asyncio must not print what nobody asks for

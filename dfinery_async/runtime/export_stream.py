@@ -18,12 +18,15 @@ import anyio
 from dfinery_async.config import Family
 from dfinery_async.core.endpoints import Endpoint
 from dfinery_async.core.reply import Headers
-from dfinery_async.errors import ClientClosed
+from dfinery_async.errors import ClientClosed, ExportError, ExportInterrupted
+from dfinery_async.runtime.compression import Packing, Unpacker, UnpackingError
 from dfinery_async.runtime.tasks import TaskOwner
 
 __all__ = ["ExportReply", "ExportSource", "ExportStream"]
 
 _ROOM = 512 * 1024  # bytes that may wait for the consumer, a chunk more at the most
+
+_PACKINGS: dict[str, Packing] = {"gzip": "gz", "x-gzip": "gz", "zstd": "zst"}
 
 _COURTESY = 5.0  # seconds
 
@@ -92,6 +95,7 @@ class ExportStream:
         self._ended = False
         self._error: BaseException | None = None
         self._whole = False
+        self._unpacker: Unpacker | None = None
         self._head = asyncio.Event()
         self._ready = asyncio.Event()
         self._room = asyncio.Event()
@@ -144,26 +148,40 @@ class ExportStream:
         with self._scope:
             async with source.open(endpoint, body) as reply:
                 self.status = reply.status
+                packing = _packing(reply.headers)
+                self._unpacker = None if packing is None else Unpacker(packing)
                 self._head.set()
                 await self._read(reply.chunks())
-                self.complete = reply.complete
+                # What is packed says where it ends, also where the transport does not.
+                self.complete = reply.complete or self._unpacker is not None
 
     async def _read(self, chunks: AsyncIterator[bytes]) -> None:
         try:
             async for chunk in chunks:
-                if not chunk:
+                if self._unpacker is None:
+                    await self._put(chunk)
                     continue
-                self._chunks.append(chunk)
-                self._size += len(chunk)
-                self._ready.set()
-                if self._size >= _ROOM:
-                    self._room.clear()
-                    await self._room.wait()
+                for piece in self._unpacker.feed(chunk):
+                    await self._put(piece)
+            if self._unpacker is not None:
+                self._unpacker.finish()
             self._whole = True
+        except UnpackingError as error:
+            raise (ExportInterrupted if error.retryable else ExportError)(f"the answer {error}", status=200) from None
         finally:
             # Left to the garbage collector, a generator would be closed in a task of the loop's choice.
             if isinstance(chunks, AsyncGenerator):
                 await chunks.aclose()
+
+    async def _put(self, data: bytes) -> None:
+        if not data:
+            return
+        self._chunks.append(data)
+        self._size += len(data)
+        self._ready.set()
+        if self._size >= _ROOM:
+            self._room.clear()
+            await self._room.wait()
 
     def _end(self, task: asyncio.Task[None]) -> None:
         """Tell whoever waits. A callback of the task, since a task that is cancelled before it began runs nothing."""
@@ -174,3 +192,9 @@ class ExportStream:
         self._ended = True
         self._head.set()
         self._ready.set()
+
+
+def _packing(headers: Headers) -> Packing | None:
+    """Return how an answer is packed. We ask for none, and what stands in between may pack it all the same."""
+    value = next((value.strip().lower() for name, value in headers if name == "content-encoding"), "")
+    return _PACKINGS.get(value)

@@ -113,7 +113,8 @@ class StreamedReply:
         self.status: int = response.status_code
         self.headers: Headers = _headers(response.headers.raw)
         names = {name for name, _ in self.headers}
-        self.complete: bool = "content-length" in names or "transfer-encoding" in names
+        framed = "content-length" in names or "transfer-encoding" in names
+        self.complete: bool = framed or response.extensions.get("http_version") == b"HTTP/2"  # frames end it there
         self._response = response
 
     async def chunks(self) -> AsyncGenerator[bytes]:

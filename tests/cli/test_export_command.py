@@ -5,8 +5,10 @@ import io
 import json
 import socket
 import stat
+import subprocess
 
 import pytest
+from cli_kit import COMMAND, ROOT
 
 from dfinery_async.emulator import Emulator, Fault
 
@@ -145,3 +147,97 @@ def test_unreachable(dfinery, emulator, monkeypatch):
 
     assert (code, output) == (4, "")
     assert "could not connect" in errors
+
+
+def test_typed_columns_as_parquet(dfinery, emulator, tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet")
+    target = tmp_path / "out.parquet"
+    code, _, errors = dfinery("export", "events", *DAYS, "-o", target, "--zone", "UTC", "--event", "df_purchase")
+
+    table = pq.read_table(target)
+    assert code == 0
+    assert errors.startswith("2 rows, ")
+    assert table["df_total_purchase_amount"].to_pylist() == [12.5, 0.0]
+    assert str(table.schema.field("df_event_datetime").type) == "timestamp[us, tz=+00:00]"
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_forms_on_standard_output(emulator, form):
+    done = subprocess.run(
+        [*COMMAND, "export", "events", *DAYS, "--format", form],
+        env={"PYTHONPATH": str(ROOT), **emulator.environment},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stdout[:4] == (b"PAR1" if form == "parquet" else b'{"df')
+
+
+def test_a_taxonomy_types_columns_of_ones_own(dfinery, emulator, tmp_path):
+    (tmp_path / "in.csv").write_text(
+        "identity.external_id,event_name,event_datetime,event_properties.visits\nu1,e,2025-03-01T01:00:00Z,12\n"
+    )
+    dfinery("load", "events", tmp_path / "in.csv")
+    taxonomy = {"event_properties": [{"name": "visits", "type": "Long"}]}
+    (tmp_path / "t.json").write_text(json.dumps(taxonomy))
+    for options, value in (((), "12"), (("--taxonomy", tmp_path / "t.json"), 12)):
+        code, output, _ = dfinery("export", "events", *DAYS, "--event", "e", "--format", "jsonl", *options)
+        assert code == 0
+        assert json.loads(output)["visits"] == value
+
+
+def test_cells_that_a_spreadsheet_would_run(dfinery, emulator, tmp_path):
+    (tmp_path / "in.csv").write_text(
+        "identity.external_id,event_name,event_datetime,event_properties.note\nu1,e,2025-03-01T01:00:00Z,=1+1\n"
+    )
+    dfinery("load", "events", tmp_path / "in.csv")
+    for options, cell in (((), "=1+1"), (("--spreadsheet-safe",), "'=1+1")):
+        _, output, _ = dfinery("export", "events", *DAYS, "--event", "e", *options)
+        assert rows(output)[0]["note"] == cell
+
+
+def test_only_missing_days_are_fetched(dfinery, emulator, tmp_path):
+    target = tmp_path / "out.csv"
+    days = ("--from", "2025-02-27", "--to", "2025-03-02")
+    emulator.inject(Fault("code", family="exports", code=50000, message="query_error", after=2, times=1))
+    code, *_ = dfinery("export", "events", *days, "-o", target, "--resume")
+    kept = sorted(path.name for path in (tmp_path / "out.csv.parts").iterdir())
+    before = len(emulator.requests)
+    assert (code, target.exists()) == (1, False)
+    assert 1 < len(kept) < 4  # those that were under way, too: their calls are paid for
+
+    code, _, errors = dfinery("export", "events", *days, "-o", target, "--resume")
+    assert code == 0
+    assert errors.startswith("3 rows, ")
+    assert len(emulator.requests) - before == 4 - len(kept)
+    assert not (tmp_path / "out.csv.parts").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["events", *DAYS, "--resume"], "--resume needs a file"),
+        (["events", *DAYS, "-o", "x.jsonl", "--spreadsheet-safe"], "only CSV"),
+        (["events", *DAYS, "--zone", "Nowhere"], "no time zone 'Nowhere'"),
+        (["events", *DAYS, "--taxonomy", "nowhere.json"], "the taxonomy can't be read"),
+        (["events", *DAYS, "--days-per-call", "31"], "days_per_call"),
+        (["events", *DAYS, "-o", "x.parquet.gz"], "must end in one of"),
+    ],
+)
+def test_options_that_will_not_do(dfinery, emulator, tmp_path, monkeypatch, arguments, message):  # noqa: PLR0917
+    monkeypatch.chdir(tmp_path)
+    before = len(emulator.requests)
+    code, output, errors = dfinery("export", *arguments)
+
+    assert (code, output) == (2, "")
+    assert message in errors
+    assert len(emulator.requests) == before
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(dfinery, shell):
+    code, output, errors = dfinery("completion", shell)
+
+    assert (code, errors) == (0, "")
+    assert "dfinery" in output
+    assert "spreadsheet-safe" in output

@@ -155,9 +155,11 @@ async def test_every_cut_is_seen(cut, tmp_path):
 
 
 @pytest.mark.asyncio
-async def test_an_answer_that_its_connection_ends_is_taken_when_its_last_row_is_whole():
-    async with Bench(Reply(CSV, complete=False)) as bench:
-        assert len(await ids(bench.export)) == 2
+async def test_an_answer_that_ends_with_its_connection_is_never_taken(tmp_path):
+    async with Bench(*[Reply(CSV, complete=False) for _ in range(3)]) as bench:
+        with pytest.raises(ExportInterrupted, match="nothing proves that it is whole"):
+            await bench.export.save(tmp_path / "a.csv")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.asyncio
