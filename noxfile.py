@@ -289,6 +289,18 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def crash(session: nox.Session) -> None:
+    """Kill 2,000 processes that use a spool, and cut the power 20,000 times; ten times as often with `--long`."""
+    session.install("-e", ".", *_group("crash"))
+    options = list(session.posargs)
+    size = ["--kills", "2000", "--images", "20000"]
+    if "--long" in options:
+        options.remove("--long")
+        size = ["--kills", "20000", "--images", "200000"]
+    session.run("python", "tests/crash/crash_run.py", *size, "--processes", "2", *options)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Run the benchmarks: all, or those named after `--`. Options such as `--quick --write` are handed on."""
     session.install("-e", EXTRAS, *_group("bench"))
