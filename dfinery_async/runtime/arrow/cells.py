@@ -14,7 +14,7 @@ from dfinery_async.core.columns import LOG_ID_FORM, cell_reader, value_kind, wid
 from dfinery_async.core.taxonomy import DataType
 from dfinery_async.runtime.arrow import pa, pc
 
-__all__ = ["Misfit", "arrow_type", "bare_log_ids", "inferred_kind", "typed"]
+__all__ = ["Misfit", "arrow_type", "bare_log_ids", "inferred_kind", "typed", "without_null_words"]
 
 
 class Misfit(Exception):
@@ -63,6 +63,11 @@ def typed(texts: Any, kind: DataType, zone: dt.tzinfo) -> Any:
 def bare_log_ids(texts: Any) -> Any:
     """Return the UUIDs of exported log ids, null where there is none."""
     return pc.ascii_lower(pc.struct_field(pc.extract_regex(texts, f"^{LOG_ID_FORM}$"), "id"))
+
+
+def without_null_words(texts: Any) -> Any:
+    """Return texts with nulls for the word `null`, which is what a list that is not set looks like."""
+    return pc.if_else(pc.equal(texts, "null"), pa.scalar(None, pa.string()), texts)
 
 
 def inferred_kind(texts: Any, zone: dt.tzinfo, known: DataType | None) -> DataType | None:

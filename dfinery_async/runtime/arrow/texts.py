@@ -15,7 +15,7 @@ from dfinery_async.core.csv_rows import CsvRows
 from dfinery_async.core.taxonomy import DataType
 from dfinery_async.errors import ExportError
 from dfinery_async.runtime.arrow import pa, pcsv
-from dfinery_async.runtime.arrow.cells import Misfit, arrow_type, bare_log_ids, inferred_kind, typed
+from dfinery_async.runtime.arrow.cells import Misfit, arrow_type, bare_log_ids, inferred_kind, typed, without_null_words
 
 __all__ = ["TextTable", "TypedTables"]
 
@@ -119,6 +119,7 @@ class TypedTables:
         self._zone = zone
         self._tables = tables
         self._kinds: list[DataType] = []
+        self._inferred_texts: set[int] = set()
         for place, name in enumerate(columns):
             kind: DataType | None = kinds.get(name, None)
             if kind is None:
@@ -126,6 +127,8 @@ class TypedTables:
                 for table in tables:
                     kind = wider_kind(kind, table.kinds[place])
             self._kinds.append(kind or DataType.STRING)
+            if name not in kinds and self._kinds[place] is DataType.STRING:
+                self._inferred_texts.add(place)
         self._names = typed_columns(columns)
         self._log_id = columns.index(LOG_ID) if len(self._names) > len(columns) else None
         types = [arrow_type(kind, zone) for kind in self._kinds]
@@ -153,7 +156,8 @@ class TypedTables:
         columns: list[Any] = []
         for place, (texts, kind) in enumerate(zip(batch.columns, self._kinds, strict=True)):
             try:
-                columns.append(typed(texts, kind, self._zone))
+                column = typed(texts, kind, self._zone)
+                columns.append(without_null_words(column) if place in self._inferred_texts else column)
             except Misfit as misfit:
                 name = batch.schema.names[place]
                 raise ExportError(
