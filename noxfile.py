@@ -271,7 +271,7 @@ def contract(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def page(session: nox.Session) -> None:
-    """Use the emulator's page in a headless Chromium (Debian's chromium-driver); `-- --pictures` draws docs/images."""
+    """Use the emulator's page in a headless Chromium (Debian's chromium-driver); `-- --pictures` draws docs/_static."""
     session.install("-e", ".[emulator]", *_group("test", "page"))
     if session.posargs == ["--pictures"]:
         session.run("python", "tests/page/pictures.py")

@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/images: the emulator's page during a load of the demo's purchases with faults on.
+"""Draws the pictures of docs/_static: the emulator's page during a load of the demo's purchases with faults on.
 
 Run by `nox -s page -- --pictures`. Its text is set in Inter and JetBrains Mono where these are installed.
 """
@@ -23,7 +23,7 @@ from dfinery_async.emulator import Emulator, Fault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-IMAGES = Path(__file__).parents[2] / "docs" / "images"
+IMAGES = Path(__file__).parents[2] / "docs" / "_static"
 FAULTS = ("latency=20ms", "5xx=5%", "lost_answer=2%", "poison=cdnow-00100")
 QUOTA = {"events": "350/5s"}
 REQUESTS_BEFORE_THE_FIRST = 900
