@@ -33,6 +33,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from dfinery_async.redact import safe_text
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -96,7 +98,7 @@ class InvalidInputError(DfineryError, ValueError):
 
     def __str__(self) -> str:
         text = super().__str__()
-        return f"{self.field}: {text}" if self.field else text
+        return f"{safe_text(self.field)}: {text}" if self.field else text  # a name may be an address, too
 
 
 class ClientClosed(DfineryError):

@@ -110,6 +110,13 @@ def test_every_name_is_type_checked_in_use():
     assert set(dfinery_async.__all__) - set(used) == set()
 
 
+def test_every_name_stands_in_the_api_reference():
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^```\{public-names\}\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+
+    assert set(" ".join(listed).split()) == set(dfinery_async.__all__) - {"__version__"}
+
+
 def test_dir_shows_the_public_names():
     assert set(dfinery_async.__all__) <= set(dir(dfinery_async))
 

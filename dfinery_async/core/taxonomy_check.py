@@ -11,6 +11,7 @@ import msgspec
 from dfinery_async.core.nearest import nearest
 from dfinery_async.core.taxonomy import DataType, Properties, Property, Taxonomy
 from dfinery_async.models import Event
+from dfinery_async.redact import safe_text
 from dfinery_async.values import ITEMS
 
 __all__ = ["Fault", "event_faults", "profile_faults"]
@@ -39,7 +40,8 @@ def event_faults(taxonomy: Taxonomy, event: Event) -> Iterator[Fault]:
     properties, items = event.properties or {}, event.items or ()
     kind = taxonomy.events.get(event.name)
     if kind is None:
-        yield Fault("name", f"no event {event.name} is registered{nearest(event.name, taxonomy.events)}")
+        hint = nearest(event.name, taxonomy.events)
+        yield Fault("name", f"no event {safe_text(event.name)} is registered{hint}")
     else:
         for name in kind.required:
             if properties.get(name) is None and name != ITEMS:

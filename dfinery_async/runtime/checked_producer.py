@@ -11,6 +11,7 @@ from dfinery_async.core.taxonomy import Taxonomy
 from dfinery_async.core.taxonomy_check import Fault, event_faults, profile_faults
 from dfinery_async.errors import ConfigError, InvalidInputError
 from dfinery_async.models import Event, Identity
+from dfinery_async.redact import safe_text
 from dfinery_async.runtime.intake import check_user_properties
 from dfinery_async.runtime.logs import Seldom
 from dfinery_async.runtime.producer import Producer
@@ -48,8 +49,9 @@ class TaxonomyCheck:
         for fault in faults:
             if self._raises:
                 raise InvalidInputError(fault.reason, field=fault.field)
-            fields = {"event": what, "field": fault.field}
-            self._warnings.warning(f"{what} {fault.field}", time.monotonic(), f"{what}: {fault}", fields)
+            fields = {"event": safe_text(what), "field": safe_text(fault.field)}  # a mistaken name may be an address
+            message = f"{fields['event']}: {fields['field']}: {fault.reason}"
+            self._warnings.warning(f"{what} {fault.field}", time.monotonic(), message, fields)
 
 
 class CheckedProducer(Producer):

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from canary import Watch
 from hypothesis import given, strategies as st
 
 from dfinery_async import Event, Identity, InvalidInputError
@@ -613,5 +614,6 @@ def test_an_error_never_carries_the_value(call: Any, value: Any) -> None:
         assert str(2**64) not in text
 
 
-def test_the_check_for_values_in_errors_can_fail() -> None:
+def test_the_check_for_values_in_errors_can_fail(canary: Watch) -> None:
     assert "canary" in str(InvalidInputError(f"bad value {CANARY}", field="properties.a"))
+    canary.forget()

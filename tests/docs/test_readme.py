@@ -194,6 +194,14 @@ def test_readme_shows_python_and_commands():
     assert {"python", "command"} <= kinds
 
 
+def test_a_service_with_a_test_that_asserts_on_delivered_events_needs_few_lines():
+    files = [block.text for block in BLOCKS if block.where.startswith("docs/fastapi.md:") and block.mark == "file"]
+    lines = [line for text in files for line in text.splitlines() if line.strip()]
+
+    assert len(files) == 2
+    assert 10 < len(lines) < 25, len(lines)
+
+
 def test_the_two_commands_are_single_lines():
     commands = {block.value: block.text for block in BLOCKS if block.mark == "command"}
 

@@ -46,14 +46,16 @@ def test_a_warning_is_told_once_and_everything_is_sent(caplog: pytest.LogCapture
             for _ in range(50):
                 await producer.track("kim@example.com", Event("df_logn", properties={"x": "kim@example.com"}))
             await producer.set_profile("u1", {"df_gendre": "Other"})
+            await producer.track("u1", Event("df_login", properties={"kim@example.com": 1}))
             report = await producer.flush()
-            assert report.delivered == 51
+            assert report.delivered == 52
 
     virtually(scenario())
     assert [record.getMessage() for record in caplog.records] == [
         "df_logn: name: no event df_logn is registered; did you mean df_login?",
         "df_logn: properties.x: is not registered",
         "profile: properties.df_gendre: is not registered; did you mean df_gender?",
+        "df_login: <e-mail>: is not registered",
     ]
     assert vars(caplog.records[0])["dfinery_event"] == "df_logn"
     assert vars(caplog.records[0])["dfinery_field"] == "name"
