@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 from far_end import FarEnd, client_of, virtually
 
 from dfinery_async import ConfigError, Event, InvalidInputError, Producer
 from dfinery_async.core.taxonomy import read_content
-from dfinery_async.runtime.logs import Seldom
 from dfinery_async.runtime.taxonomy import standard_taxonomy
 
 SHOP = read_content(
@@ -79,29 +76,3 @@ def test_a_load_takes_the_same_options():
                 await client.load([("u1", "df_logn")], validate="raise")
 
     virtually(scenario())
-
-
-def test_warnings_of_a_kind_come_once_a_minute_and_say_how_many_were_left_out(caplog: pytest.LogCaptureFixture):
-    seldom = Seldom(logging.getLogger("dfinery_async.test"))
-    for now in (0.0, 1.0, 59.0, 60.0, 61.0, 130.0):
-        seldom.warning("a", now, "it happened", {"n": now})
-    seldom.warning("b", 61.0, "something else", {})
-
-    assert [record.getMessage() for record in caplog.records] == [
-        "it happened",
-        "it happened (2 more of these in between)",
-        "it happened (1 more of these in between)",
-        "something else",
-    ]
-    assert [vars(record).get("dfinery_left_out") for record in caplog.records] == [0, 2, 1, 0]
-
-
-def test_kinds_that_are_remembered_are_bounded(caplog: pytest.LogCaptureFixture):
-    seldom = Seldom(logging.getLogger("dfinery_async.test"))
-    for number in range(1001):
-        seldom.warning(str(number), 0.0, "new", {})
-    seldom.warning("1000", 0.0, "known", {})
-    seldom.warning("0", 0.0, "forgotten", {})
-
-    assert len(caplog.records) == 1002
-    assert caplog.records[-1].getMessage() == "forgotten"
