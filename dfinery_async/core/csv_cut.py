@@ -23,6 +23,8 @@ _QUOTED = re.compile(rb'"(?<=[,\n]")[^"]*+(?>(?:"(?:"|,")[^"]*+)*)("?)')
 # What every writer writes: quotes come in pairs, a cell's first one at its begin and its last one at its end.
 _UNUSUAL = re.compile(rb'"(?:(?<![,\n"]")|[^,\r\n"])')  # of a text in which each pair is one quote
 
+_NEITHER = bytes(each for each in range(256) if each not in b'"\n')
+
 _IN_CELL = b',"'  # what the next slice has to be read after, when the last one ended inside a quoted cell,
 _AFTER_QUOTE = b',""'  # or after a quote that may be the first of two
 
@@ -90,6 +92,15 @@ class RecordCutter:
     def _last_end_among_quotes(self, data: bytes) -> int:
         shift = len(self._before)
         text = self._before + data
+        end = text.rfind(b"\n") + 1
+        if end > shift and b'"' not in text[:end].translate(None, _NEITHER).replace(b'""', b""):
+            # Every line has its quotes in pairs, so no cell goes over a line's end. What follows the last one is looked
+            # at by itself.
+            self.records += text.count(b"\n", shift)
+            self._before = b"\n"
+            if end < len(text):
+                self._last_end(text[end:])
+            return end - shift
         open_at = text.rfind(b'"') if text.count(b'"') % 2 else len(text)
         pairs = b'"'.join(text[:open_at].split(b'"')[::2])
         if _UNUSUAL.search(pairs + text[open_at : open_at + 1]):
