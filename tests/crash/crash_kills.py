@@ -36,7 +36,7 @@ __all__ = ["Findings", "dynasty", "dynasty_of"]
 USERS = 8
 _NOTE = struct.Struct("<cBI")  # what, user, number
 _LONGEST = 0.02  # seconds until a kill
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 # What each process would spend most of its life on is done before it is forked.
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _WARM = spooled_producer.SpooledProducer
@@ -58,10 +58,10 @@ class Findings(NamedTuple):
 class _Api(httpx.AsyncBaseTransport):
     """Says what arrives, answers after a while, and sometimes fails."""
 
-    def __init__(self, say: Callable[[bytes, int, int], None], chance: random.Random) -> None:
+    def __init__(self, say: Callable[[bytes, int, int], None], chance: random.Random, *, away: bool) -> None:
         self._say = say
         self._chance = chance
-        self._trouble = chance.choice([0.0, 0.2, 1.0 if chance.random() < 0.3 else 0.1])
+        self._trouble = 1.0 if away else chance.choice([0.0, 0.1, 0.2])
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
@@ -89,6 +89,7 @@ def dynasty(seed: int, kills: int, *, early: bool = False, place: Path | None = 
     memory = chance.choice([20, 1000])
     accepted: set[tuple[int, int]] = set()
     arrived: list[tuple[int, int]] = []
+    ended = False
     try:
         for generation in range(kills + 1):
             last = generation == kills
@@ -98,10 +99,14 @@ def dynasty(seed: int, kills: int, *, early: bool = False, place: Path | None = 
             for what, user, number in child.notes():
                 if what == b"a":
                     accepted.add((user, number))
-                else:
+                elif what == b"d":
                     arrived.append((user, number))
+                else:
+                    ended = True
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    if not ended:
+        raise RuntimeError(f"dynasty {seed}: the last process did not come to its end within {_PATIENCE:.0f} s")
     first = list(dict.fromkeys(arrived))
     by_user: dict[int, list[int]] = {}
     for user, number in first:
@@ -193,7 +198,7 @@ async def _live(folder: Path, to: int, chance: random.Random, generation: int, m
     client = DfineryClient(
         "svc",
         import_token="token",
-        transport=_Api(say, chance),
+        transport=_Api(say, chance, away=not last and chance.random() < 0.1),
         retry=RetryConfig(base=0.001, cap=0.005),
         connections=ConnectionConfig(verify=_NO_TLS),
     )
@@ -208,6 +213,7 @@ async def _live(folder: Path, to: int, chance: random.Random, generation: int, m
         while (await producer.flush(timeout=5)).pending:
             pass
         await producer.aclose()
+        say(b"z", 0, 0)
     else:
         await asyncio.gather(*map(user, range(USERS)))
 

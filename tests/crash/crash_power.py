@@ -199,12 +199,12 @@ def _put_some(content: bytearray, place: int, data: bytes, keep: float, chance: 
 def _recorded(log: Record) -> Iterator[None]:
     """Have stores opened within the block run on the recording VFS."""
     vfs = _Vfs(log)
-    before = store_module.sqlite3
-    store_module.sqlite3 = _Module()  # type: ignore[assignment]
+    before = vars(store_module)["sqlite3"]
+    vars(store_module)["sqlite3"] = _Module()
     try:
         yield
     finally:
-        store_module.sqlite3 = before
+        vars(store_module)["sqlite3"] = before
         vfs.unregister()
 
 

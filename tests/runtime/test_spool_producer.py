@@ -596,3 +596,27 @@ def test_on_failure_without_room_waits_while_the_api_answers(tmp_path: Path) -> 
                     producer.track_nowait("u", "e")
 
     virtually(scenario())
+
+
+def test_nothing_personal_stays_on_disk_after_it_was_delivered(tmp_path: Path) -> None:
+    canaries = [b"kim-CANARY@example.com", b"+82-10-CANARY"]
+
+    async def scenario() -> None:
+        far_end = FarEnd(down)
+        async with client_of(far_end) as client:
+            producer = client.producer(spool=tmp_path)
+            who = Identity(email="kim-CANARY@example.com", phone_no="+82-10-CANARY")
+            await asyncio.gather(*(producer.track(who, numbered(number)) for number in range(300)))
+            await producer.set_profile(who, {"df_name": "kim-CANARY@example.com"})
+            await producer.identify(who)
+            assert all(canary in bytes_in(tmp_path) for canary in canaries)  # the look does see them
+            far_end.answer = None
+            producer.resume()
+            await producer.flush()
+            await asyncio.sleep(5)
+            assert not any(canary in bytes_in(tmp_path) for canary in canaries)
+            await producer.track(who, "e")
+            await producer.aclose()
+        assert not any(canary in bytes_in(tmp_path) for canary in canaries)
+
+    virtually(scenario())

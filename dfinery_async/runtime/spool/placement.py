@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
+
+import msgspec
 
 from dfinery_async.config import DeliveryConfig
 from dfinery_async.core.books import Books
@@ -63,7 +65,7 @@ class Keeper(Protocol):
         """The spool can't be used."""
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):  # made for every unit: a named tuple takes four times as long
     """A unit that is to be written.
 
     Attributes:

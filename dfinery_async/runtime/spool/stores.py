@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dfinery_async.config import SpoolConfig
 from dfinery_async.core.spool_shelf import Shelf
@@ -19,6 +20,7 @@ from dfinery_async.runtime.spool.writer import Committed, Step
 
 __all__ = ["Opened", "Outcome", "Stores"]
 
+_LOOK_EVERY: Final = 256 * 1024  # bytes appended, before it is asked again how much room they take
 _log = logging.getLogger("dfinery_async.spool")
 
 
@@ -72,6 +74,8 @@ class Stores:
         self._binding = binding
         self._root = Path(config.path).absolute()
         self._places: list[tuple[Slot, Store] | None] = []
+        self._used = 0
+        self._appended = _LOOK_EVERY
 
     def open(self) -> Opened:
         """Take a slot, and all slots with work whose owner died.
@@ -84,7 +88,6 @@ class Stores:
             check_disk(self._root)
             store = self._store(slot)
             found = open_or_rescue(store)
-            self._places = []
             inherited = self._take_over()
             self._places.append((slot, store))
         except BaseException:
@@ -136,11 +139,12 @@ class Stores:
                 done[rank] = self._at(rank).commit(step)
             except SpoolError as error:
                 done[rank] = Committed(0, error, error)
-        try:
-            used = self._own.used()
-        except (SpoolError, sqlite3.Error):
-            used = 0
-        return Outcome(done, used)
+        self._appended += sum([len(row[5]) for step in steps.values() for row in step.rows])
+        if self._appended >= _LOOK_EVERY or any(step.cleanup for step in steps.values()):
+            self._appended = 0
+            with contextlib.suppress(SpoolError, sqlite3.Error):
+                self._used = self._own.used()
+        return Outcome(done, self._used + self._appended)
 
     def read(self, rank: int, after: int, most: int, most_bytes: int) -> Window:
         """Read units of one store in order."""
