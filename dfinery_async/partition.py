@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 import msgspec
 
 from dfinery_async.client import DfineryClient
+from dfinery_async.core.codec import encode_identity
 from dfinery_async.core.columnar import line_of
 from dfinery_async.core.line_shapes import row_record
 from dfinery_async.core.records import EqualRows, Kind, LineError, Place, Record
@@ -72,7 +73,7 @@ def send_partition(rows: Iterable[Mapping[str, Any]], *, settings: Mapping[str, 
               and any partitioning that keeps a user's rows together. It holds about 80 bytes a row.
             - `"table"`: the rows are those of a table: `null` means absent, and columns may have dotted names as in a
               CSV file (`identity.external_id`), or hold texts of JSON.
-            - `"sort"`: send the events in the order of their time. The partition is then held in memory.
+            - `"sort"`: send the events by user and time. The partition is then held in memory.
             - `"give_up_after"`: seconds without any answer from the API after which the partition ends, 120 by default.
             - `"raise_on"`: `"failure"` raises `DeliveryError` when the partition ended early, so that an engine runs it
               again; `"rejection"` also when a row was bad or refused, after all the others were sent. `"nothing"`,
@@ -115,7 +116,7 @@ class _Reading:
     def chunks(self) -> Iterator[list[Record]]:
         records = self._records()
         if self._sort:
-            records = iter(sorted(records, key=_moment))  # equal moments stay in the order of the rows
+            records = iter(sorted(records, key=_user_and_moment))  # equal ones stay in the order of the rows
         while chunk := list(islice(records, _CHUNK)):
             yield chunk
 
@@ -143,8 +144,9 @@ class _Reading:
         )
 
 
-def _moment(record: Record) -> float:
-    return 0.0 if record.event is None else record.event.datetime.timestamp()
+def _user_and_moment(record: Record) -> tuple[bytes, float]:
+    """By user first, so that requests get full; between users there is no order to keep."""
+    return encode_identity(record.identity), 0.0 if record.event is None else record.event.datetime.timestamp()
 
 
 class _Sending:

@@ -57,7 +57,7 @@ def co_locate(dataset: Any, blocks: int) -> Any:
 class DfineryDatasink(_Datasink):
     """Sends what `Dataset.write_datasink` gives it.
 
-    Events of a block are sent in the order of their time; `{"sort": False}` keeps the order of the rows.
+    Events of a block are sent sorted by user and time; `{"sort": False}` keeps the order of the rows.
 
     Args:
         settings: as for `send_partition`; here `"ids"` is `"content"` and `"raise_on"` is `"failure"`, which fails the

@@ -86,8 +86,8 @@ class DfinerySource(_Source):
 
     `service_id`, `base_url`, `kind`, `ids`, `give_up_after`, `raise_on`, `sort` and, better left to the environment of
     the executors, `import_token`. Groups have dots: `producer.max_in_flight`, `pacing.share`, `retry.cap`. Here `ids`
-    is `"content"`, and `raise_on` is `"failure"`: Spark then runs the task again. A stream is sorted by time within its
-    partitions unless `sort` is `false`.
+    is `"content"`, and `raise_on` is `"failure"`: Spark then runs the task again. A stream is sorted by user and time
+    within its partitions unless `sort` is `false`.
 
     `report` names a file on the driver that takes the reports as JSON: one of each partition, and their total.
     """

@@ -19,8 +19,8 @@ class Costs:
         request: for each request.
     """
 
-    event: float = 17e-6
-    request: float = 170e-6
+    event: float = 23e-6
+    request: float = 50e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,3 +69,19 @@ def paces(packing: float, site: Site, costs: Costs | None = None) -> dict[str, f
 def longest(events_of_one_user: int, round_trip: float) -> float:
     """Seconds that the user with most events takes, whose requests go one after the other."""
     return math.ceil(events_of_one_user / PER_REQUEST) * round_trip
+
+
+def page_rows(packings: Iterable[int] = (1, 3, 10, 30, 100)) -> list[str]:
+    """The rows of the table in docs/scale.md: the full quota, 50 ms, 64 connections a worker."""
+    lines = []
+    for packing in packings:
+        pace = paces(packing, Site())["quota"]
+        workers = math.ceil(pace / paces(packing, Site())["connections"])
+        cores = pace / paces(packing, Site())["processors"]
+        hours = 1e9 / pace / 3600
+        processor_hours = 1e9 / paces(packing, Site())["processors"] / 3600
+        lines.append(
+            f"| {packing} | {pace:,.0f} | {pace * 86_400 / 1e9:,.1f} billion | {workers} | {cores:.1f} "
+            f"| {hours:.1f} h | {processor_hours:.1f} h |"
+        )
+    return lines

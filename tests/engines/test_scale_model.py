@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from engine_rows import rows
-from scale_model import Site, longest, paces, requests
+from scale_model import Site, longest, paces, page_rows, requests
 
 from dfinery_async import RetryConfig, send_partition
 from dfinery_async.emulator import Emulator, Fault
@@ -45,3 +46,9 @@ def test_each_bound_bites_somewhere():
 def test_one_users_requests_follow_one_another():
     assert longest(100_000, 0.05) == pytest.approx(50.0)
     assert longest(1, 0.05) == longest(100, 0.05) == 0.05
+
+
+def test_the_page_says_what_the_model_says():
+    page = (Path(__file__).parents[2] / "docs" / "scale.md").read_text("utf-8")
+
+    assert [row for row in page_rows() if row not in page] == []

@@ -134,13 +134,18 @@ def test_reports_add_up(emulator):
     assert PartitionReport.total([]).complete
 
 
-def test_rows_are_sorted_by_time_when_asked_for(emulator):
+def test_rows_are_sorted_by_user_and_time_when_asked_for(emulator):
     times = ["2025-03-02T04:00:00Z", "2025-03-02T12:30:00+09:00", "2025-03-02T03:00:00.500Z", "2025-03-02T03:00:00Z"]
-    rows = [row(event_datetime=time, event_properties={"n": n}) for n, time in enumerate([*times, times[0]])]
+    rows = [
+        row(user, event_datetime=time, event_properties={"n": n})
+        for n, time in enumerate([*times, times[0]])
+        for user in ("u1", "u2")
+    ]
 
-    assert send_partition(rows, settings=settings(emulator, sort=True)).complete
+    report = send_partition(rows, settings=settings(emulator, sort=True, producer={"max_in_flight": 1}))
 
-    assert [event["event_properties"]["n"] for event in emulator.events] == [3, 2, 1, 0, 4]
+    assert [event["event_properties"]["n"] for event in emulator.events] == [3, 2, 1, 0, 4] * 2
+    assert report.requests == 2
 
 
 def test_profiles_and_identities_are_kinds_of_partitions(emulator):
