@@ -23,7 +23,10 @@ extensions = [
 ]
 exclude_patterns = ["_site"]
 default_role = "code"
-suppress_warnings = ["myst.header"]  # the tour is a part of README.md, whose headings begin lower
+suppress_warnings = [
+    "misc.highlighting_failure",  # CSV has no colours
+    "myst.header",  # the tour is a part of README.md, whose headings begin lower
+]
 
 html_theme = "furo"
 html_title = f"dfinery-async {__version__}"
