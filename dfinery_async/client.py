@@ -49,6 +49,7 @@ from dfinery_async.runtime.feeding import UNTIL_THE_END
 from dfinery_async.runtime.frames import ArrowStream, frame_events
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import check_user_properties
+from dfinery_async.runtime.lending import QuotaShare
 from dfinery_async.runtime.loading import Progress, Reporter, Source
 from dfinery_async.runtime.observing import Observer, WatchedGateway
 from dfinery_async.runtime.pacer import make_pacers
@@ -80,6 +81,8 @@ class DfineryClient(ExportCalls):
         connections: how many, and how they are made.
         retry: when direct calls and producers try again.
         pacing: how the quota is spent.
+        quota_share: where the quota is shared with other processes and hosts, such as
+            `integrations.redis.RedisQuota(url="redis://…")`; without it each sees by its replies what others use.
         observer: sees each request, and may ask for the figures, such as `integrations.opentelemetry.OpenTelemetry()`.
 
     Raises ConfigError when a setting cannot work; it says which and why.
@@ -99,6 +102,7 @@ class DfineryClient(ExportCalls):
         retry: RetryConfig | None = None,
         pacing: PacingConfig | None = None,
         observer: Observer | None = None,
+        quota_share: QuotaShare | None = None,
     ) -> None:
         self._connections = connections or ConnectionConfig()
         self._retry = retry or RetryConfig()
@@ -108,11 +112,13 @@ class DfineryClient(ExportCalls):
         self._transport = Transport(timeouts or TimeoutConfig(), self._connections, http2=http2, custom=transport)
         gateway: Callable[..., Gateway] = Gateway if observer is None else partial(WatchedGateway, observer=observer)
         self._observer = observer
+        service_id = parse_service_id(service_id)
+        leases = None if quota_share is None else partial(quota_share.open, service_id)
         self._gateway = gateway(
             self._transport,
-            make_pacers(pacing, self._retry, self._tasks, self._random),
+            make_pacers(pacing, self._retry, self._tasks, self._random, leases),
             origin=parse_origin(base_url),
-            service_id=parse_service_id(service_id),
+            service_id=service_id,
             import_token=import_token,
             export_token=export_token,
             concurrent_exports=pacing.concurrent_exports,
@@ -169,6 +175,8 @@ class DfineryClient(ExportCalls):
             if self._observer is not None:
                 closing.callback(self._observer.closed, self)
             closing.push_async_callback(self._transport.aclose)
+            for pacer in self._gateway.pacers.values():
+                closing.push_async_callback(pacer.aclose)
             closing.push_async_callback(self._tasks.aclose)
             for producer in self._producers:
                 await producer.aclose()

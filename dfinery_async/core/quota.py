@@ -52,22 +52,43 @@ class QuotaWindow:
         self._seen_at = -math.inf  # when `remaining` was heard
         self._placed = False  # whether the last reply was one of this window, by the server's own clock
         self._sharing = FairShare()
+        self.leased: bool = False  # whether leases say what others leave, and not what we see of them
+        self.dated: bool = False  # whether the window's end was told by the server's clock
+        self.made: int = 0  # calls in all
+        self.answered: int = 0  # of those, how many a reply has counted
+        self.heard: int = 0  # and how many in this window
 
     @property
     def alone(self) -> bool:
         """Whether nobody else was seen to use this quota of late."""
         return self._sharing.alone
 
+    @property
+    def limit(self) -> float:
+        """Calls in one window, as far as is known."""
+        return self._limit
+
+    @property
+    def guessed(self) -> bool:
+        """Whether the window's end is our own guess."""
+        return self._guessed
+
+    def share_with(self, clients: int) -> None:
+        """Take in how many share the quota, from who knows."""
+        self._sharing.among(clients)
+
     def spend(self) -> None:
         """Note that a call is made."""
         self._spent += 1
         self._spent_in_window += 1
+        self.made += 1
 
     def forget(self, *, sent: bool = True) -> None:
         """Note that a call got no reply that could count it, or was not made at all."""
         self._spent = max(0, self._spent - 1)
         self._spent_in_window = max(self._spent, self._spent_in_window - 1)
         self._sharing.own += sent
+        self.made -= not sent
 
     def observe(self, seen: Observation, now: float) -> None:
         """Take in what a reply says; the reply has counted its own call."""
@@ -117,6 +138,7 @@ class QuotaWindow:
                 self._end()
                 self._spent_in_window += 1
             self.reset_at, self._key, self._guessed = now + min(reset_in, self.period), key, False
+            self.dated = seen.dated
         return True
 
     def throttled(self, now: float, fallback: float, chance: float) -> float:
@@ -145,7 +167,7 @@ class QuotaWindow:
         available = self.available()
         if available <= 0:
             return left
-        if self._sharing.alone or self._room(now) > 0:
+        if self.leased or self._sharing.alone or self._room(now) > 0:
             return 0.0
         if available <= self._reserve():
             return left
@@ -220,7 +242,12 @@ class QuotaWindow:
         """
         if self.reset_at is None:
             self.reset_at, self._guessed = now + min(self.period, _LONGEST_GUESS), True
-        known = 1.0 if self.remaining is None else self._limit
+        if self.remaining is None:
+            self.heard, known = 0, 1.0
+        else:
+            known = self._limit
+        self.answered += 1
+        self.heard += 1
         if self.remaining is not None and remaining > self.remaining and self._overtaken > 0:
             self._overtaken -= 1
         else:

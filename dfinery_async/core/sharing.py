@@ -123,6 +123,12 @@ class FairShare:
                 self._move(used / time / common, time / span)
         self._put_mark(remaining, now, span)
 
+    def among(self, clients: int) -> None:
+        """Take in how many share the quota, from who knows."""
+        self._log = -math.log(clients)
+        self.part = 1 / clients
+        self._new = False
+
     def _move(self, use: float, time: float) -> None:
         step = min(time / _TURN, _LARGEST_STEP)
         moved = self._log + step * (1 - min(use, _MOST_SEEN) - self._log * _TURN / _EVEN)

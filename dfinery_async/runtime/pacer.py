@@ -26,6 +26,7 @@ from dfinery_async.errors import ClientClosed, DfineryError, RateLimited
 from dfinery_async.models import Quota
 from dfinery_async.runtime import clock
 from dfinery_async.runtime.clock import now as _now
+from dfinery_async.runtime.lending import Leases, Lender
 from dfinery_async.runtime.tasks import TaskOwner
 
 __all__ = ["Pacer", "make_pacers"]
@@ -39,24 +40,26 @@ _PROBE = 0.2  # until the first answer tells of the quota, one call goes in this
 _MINUTE, _HOUR = 60.0, 3600.0
 
 
-def make_pacers(pacing: PacingConfig, retry: RetryConfig, tasks: TaskOwner, random: Random) -> dict[Family, Pacer]:
+def make_pacers(
+    pacing: PacingConfig,
+    retry: RetryConfig,
+    tasks: TaskOwner,
+    random: Random,
+    leases: Callable[[Family], Leases] | None = None,
+) -> dict[Family, Pacer]:
     """Make one pacer a family, so that no family's limit delays another."""
-    periods = {"exports": _HOUR}
-    return {
-        family: Pacer(
-            QuotaWindow(
-                getattr(pacing, family),
-                periods.get(family, _MINUTE),
-                share=pacing.share,
-                horizon=pacing.horizon,
-                most=pacing.limit_rate,
-            ),
-            retry=retry,
-            tasks=tasks,
-            random=random,
+    pacers: dict[Family, Pacer] = {}
+    for family in FAMILIES:
+        window = QuotaWindow(
+            getattr(pacing, family),
+            _HOUR if family == "exports" else _MINUTE,
+            share=pacing.share,
+            horizon=pacing.horizon,
+            most=pacing.limit_rate,
         )
-        for family in FAMILIES
-    }
+        lender = None if leases is None else Lender(leases(family), window)
+        pacers[family] = Pacer(window, retry=retry, tasks=tasks, random=random, lender=lender)
+    return pacers
 
 
 class Pacer:
@@ -67,10 +70,20 @@ class Pacer:
         retry: how long to hold where a "too many requests" names no end.
         tasks: owner of the task that draws leases.
         random: chance, for jitter.
+        lender: of a quota that is shared through a place of its own.
     """
 
-    def __init__(self, window: QuotaWindow, *, retry: RetryConfig, tasks: TaskOwner, random: Random) -> None:
+    def __init__(
+        self,
+        window: QuotaWindow,
+        *,
+        retry: RetryConfig,
+        tasks: TaskOwner,
+        random: Random,
+        lender: Lender | None = None,
+    ) -> None:
         self.window = window
+        self._lender = lender
         self.on_credit: list[Callable[[], None]] = []
         self._retry = retry
         self._tasks = tasks
@@ -186,6 +199,11 @@ class Pacer:
         self._recheck(now)
         return until - now
 
+    async def aclose(self) -> None:
+        """Give back what was lent; the task that draws leases has ended."""
+        if self._lender is not None:
+            await self._lender.aclose()
+
     def _take(self) -> bool:
         if self._credits <= 0:
             return False
@@ -241,6 +259,8 @@ class Pacer:
                 await self._sleep(wait + self._random.random() * self.window.jitter())
             elif (wait := self._turn_at - self._time()) > 0:
                 await asyncio.sleep(wait)
+            elif self._heard and self._lender is not None and (wait := await self._lender.renew()) > 0:
+                await self._sleep(wait)
             else:
                 calls = self._credits = self._lease()
                 if self.window.most is not None:
@@ -263,15 +283,26 @@ class Pacer:
         """
         if not self._heard:
             return 1
-        pace = self.window.pace(self._time())
-        if pace is None:
-            return int(max(1, min(len(self._waiters), self.window.available())))
-        return max(1, int(pace * _LEASE))
+        pace = self._pace()
+        calls = max(1.0, min(len(self._waiters), self.window.available()) if pace is None else pace * _LEASE)
+        if self._leased is None:
+            return int(calls)
+        calls = min(int(calls), self._leased.in_hand)
+        self._leased.in_hand -= calls
+        return calls
+
+    def _pace(self) -> float | None:
+        return self.window.pace(self._time()) if self._leased is None else self._leased.pace()
+
+    @property
+    def _leased(self) -> Lender | None:
+        """Who lends at present."""
+        return self._lender if self._lender is not None and self._lender.active else None
 
     async def _pay(self, bucket: AsyncLimiter, calls: float) -> None:
         """Let the time pass that a lease is worth; a long one in pieces, each at the pace of its moment."""
         longest = max(_BUCKET, self.window.span() * _PIECE)
-        while (pace := self.window.pace(self._time())) is not None and calls > 0 and self.hold() <= 0:
+        while (pace := self._pace()) is not None and calls > 0 and self.hold() <= 0:
             price = calls / pace
             if price <= _BUCKET:
                 await bucket.acquire(price)

@@ -7,6 +7,7 @@ import email.utils
 import math
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any, Protocol
 
@@ -112,6 +113,8 @@ class Plan:
         server: the model.
         latency: seconds to the server and back, at least and at the most.
         in_flight: calls of one client under way at the most.
+        share: where the quota is shared, for all clients; without it they see each other by what replies say.
+        pacing: settings of the clients.
         whole_seconds: whether resets are told in whole seconds, and not in milliseconds.
     """
 
@@ -218,7 +221,9 @@ class World:
         await asyncio.sleep(client.joins + chance.random() * 0.05)
         tasks = TaskOwner()
         pacing = PacingConfig(events=1_000_000, **self.plan.pacing)
-        pacer = make_pacers(pacing, RetryConfig(), tasks, chance)["events"]
+        share = self.plan.share
+        leases = None if share is None else partial(share.open, "svc")
+        pacer = make_pacers(pacing, RetryConfig(), tasks, chance, leases)["events"]
         in_air = asyncio.Semaphore(self.plan.in_flight)
         ends = min(client.leaves, self.end)
         calls: set[asyncio.Task[None]] = set()
@@ -236,6 +241,7 @@ class World:
             pass
         await asyncio.gather(*calls)
         await tasks.aclose()
+        await pacer.aclose()
 
     async def _leave(self, pacer: Pacer) -> None:
         """As a dispatcher takes it: it waits however long it takes."""
