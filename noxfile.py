@@ -245,6 +245,16 @@ def simulate(session: nox.Session) -> None:
     session.run("python", "tests/simulation/run.py", *size, "--processes", "2", *options)
 
 
+@nox.session
+def quota(session: nox.Session) -> None:
+    """Share one quota: many clients in virtual time, four processes on an emulator; `--long` for all seeds.
+
+    Needs the server of Redis or Valkey for the part with processes; `--write` keeps the figures.
+    """
+    session.install("-e", ".[emulator,redis]", "lupa>=2.2")
+    session.run("python", "tests/simulation/quota_run.py", *session.posargs)
+
+
 @nox.session(python=OLDEST)
 def engines(session: nox.Session) -> None:
     """Run Spark, Ray, dlt and FastStream for real, with the purchases of the demo; `--long` copies them to 2 million.

@@ -23,7 +23,7 @@ _TURN = 1 / 36  # of the span over which the quota is spread: how soon all toget
 _EVEN = 1 / 4  # of the span: how soon parts become equal
 _LOOK = 1 / 60  # of the span: how often a look is taken
 _FIRST_LOOK = 1 / 240
-_LONGEST_FIRST_LOOK = 0.25  # seconds: a long window may be gone by then
+_LONGEST_FIRST_LOOK = 0.05  # seconds: a long window may be gone soon
 _SHORTEST_LOOK = 1 / 10_000
 _LONGEST_LOOK = 1 / 10  # of the span: a look ends after this long, however little was used meanwhile
 _FEWEST = 16  # calls that a look should cover: fewer say more of chance than of pace
@@ -79,6 +79,7 @@ class FairShare:
     def begin(self, remaining: int, now: float, span: float) -> None:
         """Take in the first count of a window."""
         self._new = now - self._seen_at > span
+        self._relax((now - self._seen_at) / span - _LONGEST_LOOK)
         self._before, self._met = self._met, False
         self._first = remaining
         self.own = 0
@@ -130,10 +131,17 @@ class FairShare:
         self._new = False
 
     def _move(self, use: float, time: float) -> None:
+        """Follow the law for a time, given as a part of the span. A long one is answered by no leap."""
+        self._relax(time - _LONGEST_LOOK)
         step = min(time / _TURN, _LARGEST_STEP)
         moved = self._log + step * (1 - min(use, _MOST_SEEN) - self._log * _TURN / _EVEN)
         self._log = min(0.0, max(moved, _SMALLEST))
         self.part = math.exp(self._log)
+
+    def _relax(self, time: float) -> None:
+        """Let a part grow that nobody looks after: one so small that it allows no call would stay so for ever."""
+        if time > 0:
+            self._log *= math.exp(-time / _EVEN)
 
     def _put_mark(self, remaining: int, now: float, span: float) -> None:
         self.part = math.exp(self._log)

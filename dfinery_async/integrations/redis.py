@@ -12,6 +12,7 @@ about a sixtieth of the window at a time, and nothing else goes over the wire: n
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -87,12 +88,12 @@ class _RedisLeases:
         self._window = window
         return Lease(calls=int(calls), seconds=int(seconds) / 1000, ends_in=int(ends_in) / 1000, clients=int(clients))
 
-    async def leave(self, told: Told) -> None:
-        try:
-            await self._run(told, "leave")
+    async def leave(self, told: Told | None) -> None:
+        with suppress(RedisError, OSError):  # what was lent is lost until the window ends
+            if told is not None:
+                await self._run(told, "leave")
+        with suppress(RedisError, OSError):
             await self._redis.aclose()
-        except (RedisError, OSError):
-            pass  # what was lent is lost until the window ends
 
     async def _run(self, told: Told, what: str) -> Any:
         return await self._script(

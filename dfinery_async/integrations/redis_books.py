@@ -77,7 +77,7 @@ local total = math.min(low or guess or limit, high or math.huge)
 local left = total - lent
 if high and low and high < low then left = left - math.max(0, lent - counted) end  -- others use it, too
 
-local slice = math.max(20, math.floor(math.min(span, period) / 60))
+local slice = math.max(100, math.floor(math.min(span, period) / 60))
 redis.call('ZREMRANGEBYSCORE', clients, '-inf', now - 2 * slice)
 local turn = tonumber(redis.call('ZSCORE', clients, me) or 0)
 redis.call('ZADD', clients, math.max(turn, now), me)

@@ -78,8 +78,8 @@ class Leases(Protocol):
         """
         ...
 
-    async def leave(self, told: Told) -> None:
-        """Give back what is left, for good. Raises nothing that a closing client would have to handle."""
+    async def leave(self, told: Told | None) -> None:
+        """Give back what is left, if anything is told of it, and close. Raises nothing."""
         ...
 
 
@@ -149,8 +149,7 @@ class Lender:
 
     async def aclose(self) -> None:
         """Give back what is left."""
-        if self.active:
-            await self._leases.leave(self._told())
+        await self._leases.leave(self._told() if self.active else None)
 
     def _told(self) -> Told:
         window = self._window
