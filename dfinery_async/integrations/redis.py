@@ -48,7 +48,7 @@ class RedisQuota(msgspec.Struct, frozen=True, kw_only=True):
 
     url: str
     prefix: str = "dfinery:quota"
-    timeout: float = 0.25
+    timeout: float = 0.5
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("redis://", "rediss://", "unix://")):

@@ -510,6 +510,47 @@ def test_a_late_reply_of_the_window_before_is_ignored() -> None:
     assert (window.remaining, window.wait(0.5)) == (99, 0.0)
 
 
+def of(window_end: float, remaining: int, reset_in: float, *, dated: bool = True) -> Observation:
+    return Observation(MINUTE, remaining, reset_in, window_end, dated=dated)
+
+
+def test_of_one_windows_replies_the_earliest_end_counts_where_the_servers_clock_tells_it() -> None:
+    window = QuotaWindow(100, MINUTE)
+    window.observe(of(1000.0, 99, 31.0), 0.0)
+    window.observe(of(1000.0, 98, 30.2), 0.5)  # `Date` has whole seconds: it ends earlier than was thought
+    assert window.reset_at == 30.7
+    window.observe(of(1000.0, 97, 40.0), 1.0)  # an answer that was long under way
+    assert window.reset_at == 30.7
+    window.observe(of(1000.0, 96, 10.0, dated=False), 2.0)  # our clock was set
+    assert window.reset_at == 30.7
+
+
+def test_a_reply_that_was_long_under_way_ends_no_window() -> None:
+    window = QuotaWindow(100, 1.0)
+    window.spend()
+    window.spend()
+    window.observe(Observation(1.0, 0, 0.4, 1000.0, dated=True), 0.0)
+    window.observe(Observation(1.0, 50, 0.9, 1000.0, dated=True), 0.3)  # told half a second before, in whole seconds
+
+    assert window.wait(0.3) == pytest.approx(0.1)
+
+
+def test_a_late_reply_is_not_taken_for_one_of_the_next_window_until_it_must_be() -> None:
+    window = QuotaWindow(100, MINUTE)
+    window.spend()
+    window.spend()
+    window.spend()
+    window.observe(of(1000.0, 0, 30.0), 0.0)  # two more are under way
+    assert window.wait(31.0) == 0.0
+    window.observe(of(1000.0, 0, 1.0), 32.0)
+    window.observe(of(1000.0, 0, 1.0), 33.0)
+    assert (window.remaining, window.wait(33.0)) == (None, 0.0)
+
+    window.spend()
+    window.observe(of(1000.0, 0, 5.0), 34.0)  # it was sent after the end as we saw it: we were too early
+    assert window.wait(34.0) == 5.0
+
+
 @pytest.mark.parametrize("reset_in", [None, 0.0, -1.0, -1e9])
 def test_without_a_reset_a_count_is_believed_for_a_minute_at_most(reset_in: float | None) -> None:
     day = QuotaWindow(100, DAY)

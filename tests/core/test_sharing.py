@@ -112,6 +112,24 @@ def test_a_part_is_always_a_part(looks: list[tuple[int, int, int, float]]) -> No
         assert 0 <= share.others < math.inf
 
 
+def test_whoever_knows_how_many_share_tells_the_window() -> None:
+    window = QuotaWindow(600, SPAN)
+    window.share_with(4)
+
+    assert window.pace(0.0) == pytest.approx(10 / 4)
+    assert (window.limit, window.guessed, window.alone) == (600, False, True)
+
+
+def test_with_leases_nothing_is_kept_in_reserve() -> None:
+    window = QuotaWindow(600, SPAN)
+    window.observe(Observation(SPAN, 600, SPAN, SPAN), 0.0)
+    window.observe(Observation(SPAN, 2, SPAN - 1, SPAN), 1.0)
+    assert (window.alone, window.wait(1.0)) == (False, SPAN - 1)
+    window.leased = True
+
+    assert window.wait(1.0) == 0.0
+
+
 # --- many of them on one quota, each with what it sees
 
 

@@ -65,10 +65,10 @@ def told(**what: Any) -> Told:
 
 
 @pytest.mark.asyncio
-async def test_exactly_as_much_is_lent_as_there_is(books: Books) -> None:
+async def test_no_more_is_lent_than_there_is(books: Books) -> None:
     lent = [(await books.open().ask(told(limit=50))).calls for _ in range(60)]
 
-    assert lent == [1] * 50 + [0] * 10
+    assert lent == [1] * 48 + [0] * 12  # less a reserve of one and a five-hundredth
 
 
 @pytest.mark.asyncio
@@ -125,7 +125,9 @@ def client_of(url: str) -> DfineryClient:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("program", SERVERS)
 async def test_a_client_goes_on_without_redis_and_comes_back_to_it(program: str) -> None:
-    async def calls_until(leased: bool) -> None:
+    async def calls_until(client: DfineryClient, *, leased: bool) -> None:
+        lender = client._gateway.pacers["events"]._lender
+        assert lender is not None
         async with asyncio.timeout(40):
             while lender.active is not leased:
                 await client.send_events("u", "e")
@@ -133,15 +135,13 @@ async def test_a_client_goes_on_without_redis_and_comes_back_to_it(program: str)
     with tempfile.TemporaryDirectory() as folder:
         running = RedisServer(Path(folder), program)
         async with client_of(running.url) as client:
-            lender = client._gateway.pacers["events"]._lender
-            assert lender is not None
-            await calls_until(leased=False)
+            await calls_until(client, leased=False)
             running.start()
-            await calls_until(leased=True)
+            await calls_until(client, leased=True)
             running.stop()
-            await calls_until(leased=False)
+            await calls_until(client, leased=False)
             running.start()
-            await calls_until(leased=True)
+            await calls_until(client, leased=True)
         running.stop()
 
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "integrations"))
 from redis_kit import SERVERS, RedisServer
 
 from dfinery_async import DfineryClient
-from dfinery_async.emulator import Emulator
+from dfinery_async.emulator import Emulator, RequestRecord
 
 LIMIT, PERIOD = 300, 3.0
 SETTLED = 2  # windows from the beginning that do not count
@@ -72,21 +72,21 @@ def main() -> int:
     return report(requests, int(began // PERIOD), options)
 
 
-def report(requests: list[object], first: int, options: argparse.Namespace) -> int:
+def report(requests: list[RequestRecord], first: int, options: argparse.Namespace) -> int:
     """Print what came of it; 0 if it is as it should be."""
     allowed: Counter[int] = Counter()
     refused: Counter[int] = Counter()
     shares: Counter[str] = Counter()
     came: dict[str, int] = {}
     for request in requests:
-        came.setdefault(worker_of(request), int(request.at // PERIOD) - first)  # type: ignore[attr-defined]
+        came.setdefault(worker_of(request), int(request.at // PERIOD) - first)
     assert len(came) == options.processes, came
     windows = range(max(came.values()) + SETTLED, max(came.values()) + options.windows - 1)
     for request in requests:
-        window = int(request.at // PERIOD) - first  # type: ignore[attr-defined]
-        throttled = request.code == 40401  # type: ignore[attr-defined]
-        (refused if throttled else allowed)[window] += 1
-        if window in windows and not throttled:
+        window = int(request.at // PERIOD) - first
+        too_many = request.code == 40401
+        (refused if too_many else allowed)[window] += 1
+        if window in windows and not too_many:
             shares[worker_of(request)] += 1
     used = sum(allowed[window] for window in windows) / (LIMIT * len(windows))
     throttled = sum(refused[window] for window in windows) / max(1, sum(allowed[window] for window in windows))
@@ -101,9 +101,10 @@ def report(requests: list[object], first: int, options: argparse.Namespace) -> i
     return int(used < 0.95 or throttled > 0.005 or least < 0.75)
 
 
-def worker_of(request: object) -> str:
+def worker_of(request: RequestRecord) -> str:
     """Whose request it was."""
-    name: str = request.identity["external_id"].partition("-")[0]  # type: ignore[attr-defined]
+    assert request.identity is not None
+    name: str = request.identity["external_id"].partition("-")[0]
     return name
 
 

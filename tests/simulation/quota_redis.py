@@ -15,7 +15,7 @@ from dfinery_async.integrations.redis import RedisQuota
 from dfinery_async.integrations.redis_books import BOOKS
 from dfinery_async.runtime.lending import Leases
 
-__all__ = ["SimulatedRedis"]
+__all__ = ["BOOKS", "SimulatedRedis"]
 
 _EPOCH = 1_790_000_123.0
 
@@ -41,7 +41,7 @@ class SimulatedRedis:
 
     def open(self, service_id: str, family: Family) -> Leases:
         leases = RedisQuota(url="redis://simulated").open(service_id, family)
-        leases._script = self._run  # type: ignore[assignment]
+        leases._script = self._run
         return leases
 
     async def _run(self, keys: list[str], args: list[Any]) -> Any:
