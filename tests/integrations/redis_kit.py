@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,8 +12,6 @@ __all__ = ["SERVERS", "RedisServer"]
 
 SERVERS = [name for name in ("redis-server", "valkey-server") if shutil.which(name)]
 """Those that are installed: `apt-get install redis-server`, or `valkey-server` where Debian has it."""
-
-_LONGEST_START = 20.0
 
 
 class RedisServer:
@@ -29,7 +25,7 @@ class RedisServer:
     def __init__(self, folder: Path, program: str) -> None:
         self._socket = folder / "redis.sock"
         self._program = program
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[str] | None = None
 
     @property
     def url(self) -> str:
@@ -38,30 +34,22 @@ class RedisServer:
     def start(self) -> None:
         """Start, and wait until it answers."""
         options = ["--port", "0", "--unixsocket", str(self._socket), "--save", "", "--appendonly", "no"]
+        command = [self._program, *options]
         self._process = subprocess.Popen(
-            [self._program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self._socket.parent
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self._socket.parent
         )
-        latest = time.monotonic() + _LONGEST_START
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > latest:
-                raise RuntimeError(f"{self._program} did not start")
-            time.sleep(0.01)
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if "ready to accept connections" in line.lower():
+                return
+        raise RuntimeError(f"{self._program} did not start")
 
     def stop(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._process.communicate()
             self._process = None
             self._socket.unlink(missing_ok=True)
-
-    def _answers(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(str(self._socket))
-                probe.sendall(b"PING\r\n")
-                return probe.recv(16).startswith(b"+PONG")
-            except OSError:
-                return False
 
     def __enter__(self) -> Self:
         self.start()

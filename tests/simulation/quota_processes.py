@@ -57,7 +57,6 @@ def main() -> int:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             url = stack.enter_context(RedisServer(Path(folder), SERVERS[0])).url
         emulator = stack.enter_context(Emulator(keep_bodies=False, quota={"events": f"{LIMIT}/{PERIOD:.0f}s"}))
-        time.sleep(PERIOD - time.time() % PERIOD)  # begin with a window
         began = time.time()
         workers = [
             subprocess.Popen(
