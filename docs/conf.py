@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "reference",
+    "repository",
     "llms",
 ]
 exclude_patterns = ["_site"]
