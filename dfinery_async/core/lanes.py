@@ -86,7 +86,7 @@ class Lanes:
             lane.append(work)
             self._stand(lane, now)
             return
-        lane = there if there.__class__ is Lane else self._lane(key)
+        lane = there if isinstance(there, Lane) else self._lane(key)
         lane.append(work)
         if lane.among is not None:
             rank = self._rank(lane)
@@ -174,7 +174,7 @@ class Lanes:
             return
         self._released_at = now
         for lane in self._users.values():
-            if lane.__class__ is Lane and not lane.in_air and not lane.front and lane.due > now and lane.due != NEVER:
+            if isinstance(lane, Lane) and not lane.in_air and not lane.front and lane.due > now and lane.due != NEVER:
                 self._make_ready(lane, now)
 
     def expired(self, now: float) -> list[Work]:

@@ -253,9 +253,13 @@ class Pool:
         try:
             guest.answered(status, headers, body)
         finally:
-            if (left := self._at_hand) is not None:
-                self._at_hand = None
-                self.release(left)
+            self._lay_down()
+
+    def _lay_down(self) -> None:
+        """Give back the connection at hand, if no guest has used it."""
+        connection, self._at_hand = self._at_hand, None
+        if connection is not None:
+            self.release(connection)
 
     def _pop(self, address: Address, now: float) -> Connection | None:
         """Take the connection that became idle last, if it is still good."""
