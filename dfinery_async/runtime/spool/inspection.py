@@ -55,7 +55,7 @@ def look(root: Path) -> list[SlotState]:
     Raises:
         SpoolError: it is no folder of a spool.
     """
-    states = []
+    states: list[SlotState] = []
     for folder, slot in _slots(root):
         state: dict[str, Any] = {"slot": folder.name, **_files(folder)}
         if slot is None:
