@@ -14,6 +14,7 @@ from dfinery_async.errors import ConfigError
 
 TAXONOMY = read_content(
     {
+        "events": ["shop_opened"],
         "event_properties": [
             {"name": "df_total_purchase_amount", "type": "Double"},
             {"name": "flag", "type": "Boolean"},
@@ -249,6 +250,9 @@ def test_what_is_not_registered_is_named():
     made = read_header(["identity.external_id", "event_name", "event_datetime"], "events", TAXONOMY)
     with pytest.raises(LineError, match="event_name: no event df_login is registered"):
         check_registered(made.record(1, ["u1", "df_login", MOMENT]), TAXONOMY)
+    named = read_header([titles[0], "user_properties.df_name"], "profiles", TAXONOMY).record(1, ["u1", "Kim"])
+    check_registered(named, TAXONOMY)
+    check_registered(made.record(1, ["u1", "shop_opened", MOMENT]), TAXONOMY)
     check_registered(read_header(titles[:1], "identities", TAXONOMY).record(1, ["u1"]), TAXONOMY)
 
 
