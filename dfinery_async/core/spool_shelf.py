@@ -96,11 +96,10 @@ class Shelf:
         self.read_to = number
         self._in_memory.append(work)
 
-    def leave(self, works: Iterable[Work]) -> list[int]:
+    def leave(self, works: Sequence[Work]) -> list[int]:
         """Note that units are done. Returns their numbers."""
-        numbers: list[int] = []
+        numbers = [work.seq % RANK for work in works]
         for work in works:
-            numbers.append(local(work.seq))
             work.seq = -work.seq
         self._scattered += len(numbers)
         waiting = self._in_memory

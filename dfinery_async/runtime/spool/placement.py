@@ -193,11 +193,15 @@ class Placement:
 
     def leave(self, works: Iterable[Work]) -> dict[int, list[int]]:
         """Note that units are done. Returns their numbers by rank."""
-        by_rank: dict[int, list[Work]] = {}
-        for work in works:
-            if work.seq > 0:
-                by_rank.setdefault(shelf_of(work.seq), []).append(work)
-        return {rank: self.shelves[rank].leave(group) for rank, group in by_rank.items()}
+        on_disk = [work for work in works if work.seq > 0]
+        if not on_disk:
+            return {}
+        first, last = shelf_of(on_disk[0].seq), shelf_of(on_disk[-1].seq)
+        if first == last:  # as nearly always; those of a request stand in the order of their numbers
+            return {first: self.shelves[first].leave(on_disk)}
+        ranks = range(first, last + 1)
+        groups = {rank: [work for work in on_disk if shelf_of(work.seq) == rank] for rank in ranks}
+        return {rank: self.shelves[rank].leave(group) for rank, group in groups.items() if group}
 
     def keep_rest(self) -> None:
         """Tell whoever waits for a unit that is on disk alone that it stays there."""

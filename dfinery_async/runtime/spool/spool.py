@@ -126,10 +126,14 @@ class Spool:
 
     def done(self, works: Iterable[Work]) -> None:
         """Note soon that units need not be kept any longer."""
-        for rank, numbers in self._placement.leave(works).items():
-            self._done.setdefault(rank, []).append(numbers)
-        self._wake()
-        self._tell_space()
+        if left := self._placement.leave(works):
+            for rank, numbers in left.items():
+                self._done.setdefault(rank, []).append(numbers)
+            self._wake()
+        elif self.engaged:
+            self._wake()  # nothing of it was on disk, but somebody answers
+        if self._space:
+            self._tell_space()
 
     def away(self) -> None:
         """Nothing gets through: what is in memory alone is written, and what comes is written first."""
