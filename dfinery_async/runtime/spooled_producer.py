@@ -43,6 +43,7 @@ class SpooledProducer(Producer):
         on_rejected: OnRejected | None = None,
     ) -> None:
         super().__init__(gateway, config, retry=retry, tasks=tasks, random=random, on_rejected=on_rejected)
+        self.engaged(on=True)
         self._on_failure = spool.mode == "on_failure"
         self._spool = Spool(
             spool,
@@ -120,6 +121,11 @@ class SpooledProducer(Producer):
         if not self._dispatcher.pumping:
             self._dispatcher.wake()
 
+    def engaged(self, *, on: bool) -> None:
+        """Let what is handed over go to the spool first, or straight to memory, as if there were no spool."""
+        offer = self._offer_to_spool if on else super()._offer
+        self._offer = offer  # type: ignore[method-assign] # a question less for every unit
+
     def release(self) -> None:
         """Send what waits, however full its requests are."""
         self._release()
@@ -176,9 +182,7 @@ class SpooledProducer(Producer):
     def hopeless(self, error: DfineryError) -> None:
         """There is room on disk, whatever the API says."""
 
-    def _offer(self, key: bytes, receipt: Receipt) -> Awaitable[None] | None:
-        if not self._spool.engaged:
-            return super()._offer(key, receipt)
+    def _offer_to_spool(self, key: bytes, receipt: Receipt) -> Awaitable[None] | None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         return waiter if self._keep(key, receipt, waiter) else None
 

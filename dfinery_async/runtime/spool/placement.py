@@ -44,6 +44,9 @@ class Keeper(Protocol):
     def enter(self, key: bytes, receipt: Receipt) -> None:
         """Send a unit when its turn comes."""
 
+    def engaged(self, *, on: bool) -> None:
+        """Whether units are to be written before anything else happens to them has changed."""
+
     def release(self) -> None:
         """Send what waits, however full its requests are."""
 

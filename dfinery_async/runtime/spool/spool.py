@@ -138,7 +138,7 @@ class Spool:
     def away(self) -> None:
         """Nothing gets through: what is in memory alone is written, and what comes is written first."""
         if not self.engaged and self._broken is None:
-            self.engaged = True
+            self._engage(on=True)
             self._write_memory()
             self._wake()
 
@@ -195,7 +195,7 @@ class Spool:
                 return
             self.marks = opened.marks
             self._placement.stock(opened.shelves, opened.units, opened.size)
-            self.engaged = self._always or opened.units > 0 or bool(self._queue)
+            self._engage(on=self._always or opened.units > 0 or bool(self._queue))
             self._opened.set_result(None)
             while not self._ended:
                 await self._turn()
@@ -216,6 +216,11 @@ class Spool:
             self._opened.exception()  # nobody need wait for it
         if not self._ended:
             self._keeper.unspooled(error)
+
+    def _engage(self, *, on: bool) -> None:
+        if on is not self.engaged:
+            self.engaged = on
+            self._keeper.engaged(on=on)
 
     async def _turn(self) -> None:
         if self._broken is not None:
@@ -261,7 +266,7 @@ class Spool:
     async def _rest(self) -> None:
         """Wait for something to do; after a while of nothing, put the files in order."""
         if not self._always and self._placement.caught_up and self._keeper.reachable():
-            self.engaged = False
+            self._engage(on=False)
         if await self._sleep(_REST if self._untidy else None):
             await self._clean_up()
             if not (self._queue or self._done or self._ended):
@@ -353,7 +358,7 @@ class Spool:
     def _note_trouble(self, error: SpoolError) -> None:
         if self._broken is None:
             self._broken = error
-            self.engaged = self._always  # until it is mended, what comes stays in memory where that is allowed
+            self._engage(on=self._always)  # until it is mended, what comes stays in memory where that is allowed
             self._queue.give_back(self._queue.take_all(), error)
             _log.error("%s", error)
 
