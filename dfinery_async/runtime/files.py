@@ -13,9 +13,9 @@ from secrets import token_hex
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from dfinery_async.errors import InvalidInputError
+from dfinery_async.errors import ConfigError, InvalidInputError
 
-__all__ = ["AtomicFile"]
+__all__ = ["AtomicFile", "read_settings_file"]
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _OWNER_ONLY = 0o600
@@ -98,6 +98,29 @@ class AtomicFile:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.discard()
+
+
+def read_settings_file(path: str | os.PathLike[str], what: str, largest: int) -> bytes:
+    """Return what a small file of settings holds.
+
+    Args:
+        path: the file.
+        what: how the error calls it.
+        largest: bytes in it at the most.
+
+    Raises:
+        ConfigError: it can't be read, or is too large.
+    """
+    name = os.fspath(path)
+    try:
+        with Path(name).open("rb") as file:
+            text = file.read(largest + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "that is no file's name"
+        raise ConfigError(f"{what} can't be read: {reason.lower()}: {name!r}") from None
+    if len(text) > largest:
+        raise ConfigError(f"{what} has more than {largest:,} bytes")
+    return text
 
 
 def _check_goal(path: Path) -> None:

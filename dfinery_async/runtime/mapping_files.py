@@ -6,12 +6,12 @@ import datetime as dt
 import json
 import os
 import tomllib
-from pathlib import Path
 from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dfinery_async.core.mapping import TableMapping, mapping_of
 from dfinery_async.errors import ConfigError
+from dfinery_async.runtime.files import read_settings_file
 
 __all__ = ["read_mapping", "time_zone"]
 
@@ -38,14 +38,7 @@ def read_mapping(path: str | os.PathLike[str]) -> TableMapping:
         ConfigError: it can't be read, or is no mapping; the message says where.
     """
     name = os.fspath(path)
-    try:
-        with Path(name).open("rb") as file:
-            text = file.read(_LARGEST + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "that is no file's name"
-        raise ConfigError(f"the mapping can't be read: {reason.lower()}: {name!r}") from None
-    if len(text) > _LARGEST:
-        raise ConfigError(f"the mapping has more than {_LARGEST:,} bytes")
+    text = read_settings_file(name, "the mapping", _LARGEST)
     try:
         content: Any = json.loads(text) if name.lower().endswith(".json") else tomllib.loads(text.decode())
     except (ValueError, RecursionError) as error:  # both libraries' errors are ValueErrors, and say where

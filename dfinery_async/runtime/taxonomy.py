@@ -7,12 +7,12 @@ import importlib.util
 import json
 import os
 from importlib import resources
-from pathlib import Path
 
 import msgspec
 
 from dfinery_async.core.taxonomy import Taxonomy, read_content
 from dfinery_async.errors import ConfigError
+from dfinery_async.runtime.files import read_settings_file
 
 __all__ = ["read_taxonomy", "standard_taxonomy"]
 
@@ -42,14 +42,7 @@ def read_taxonomy(path: str | os.PathLike[str] | None = None, *, standard: bool 
         return standard_taxonomy()
     base = standard_taxonomy() if standard else None
     name = os.fspath(path)
-    try:
-        with Path(name).open("rb") as file:
-            text = file.read(_LARGEST + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "that is no file's name"
-        raise ConfigError(f"the taxonomy can't be read: {reason.lower()}: {name!r}") from None
-    if len(text) > _LARGEST:
-        raise ConfigError(f"the taxonomy has more than {_LARGEST:,} bytes")
+    text = read_settings_file(name, "the taxonomy", _LARGEST)
     return read_content(_decode(text, name), base)
 
 
