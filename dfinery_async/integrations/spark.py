@@ -89,7 +89,9 @@ class DfinerySource(_Source):
     is `"content"`, and `raise_on` is `"failure"`: Spark then runs the task again. A stream is sorted by user and time
     within its partitions unless `sort` is `false`.
 
-    `report` names a file on the driver that takes the reports as JSON: one of each partition, and their total.
+    `quota_share` is the address of a Redis in which all tasks share the quota (`integrations.redis`). Spark shows this
+    option in its pages, so it should hold no password. `report` names a file on the driver that takes the reports as
+    JSON: one of each partition, and their total.
     """
 
     @classmethod
@@ -173,6 +175,8 @@ def _settings(options: Mapping[str, str]) -> dict[str, Any]:
             groups.setdefault(group, {})[inner] = _value(text)
         elif name in {"sort", "table", "http2", "give_up_after"}:
             settings[name] = _value(text)
+        elif name == "quota_share":
+            settings[name] = _redis_quota(text)
         elif name not in _OURS:
             settings[name] = text
     for group, values in groups.items():
@@ -181,6 +185,12 @@ def _settings(options: Mapping[str, str]) -> dict[str, Any]:
         except TypeError:
             raise ConfigError(f"an option {group}.{'/'.join(values)} is not known") from None
     return settings
+
+
+def _redis_quota(url: str) -> Any:
+    from dfinery_async.integrations.redis import RedisQuota  # noqa: PLC0415 - another optional package
+
+    return RedisQuota(url=url)
 
 
 def _value(text: str) -> Any:

@@ -6,7 +6,9 @@ answers, the law of `core/sharing.py` takes over at once, and the lender is aske
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections.abc import Awaitable
 from typing import Protocol
 
 import msgspec
@@ -126,7 +128,7 @@ class Lender:
             return self._ask_at - now if self.active else 0.0
         told = self._told()
         try:
-            lease = await self._leases.ask(told)
+            lease = await _uncancelled(self._leases.ask(told))
         except Away:
             self.active = self._window.leased = False
             self._ask_at = _now() + self._pause
@@ -171,3 +173,14 @@ class Lender:
         self._made += self._lent - told.unused
         self._answered += told.answered
         self._lent = 0
+
+
+async def _uncancelled(asked: Awaitable[Lease]) -> Lease:
+    """Wait for a lease, and end where the task was cancelled meanwhile: redis-py may swallow that while it connects."""
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    try:
+        return await asked
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import warnings
 from importlib.util import find_spec
 
 import pytest
+from engine_servers import redis_server
+from redis import Redis
 
 from dfinery_async import ConfigError, PacingConfig, RetryConfig
 from dfinery_async.emulator import Emulator
@@ -18,6 +21,7 @@ ROWS = [
 ]
 
 needs_spark = pytest.mark.skipif(find_spec("pyspark") is None, reason="pyspark is not installed")
+needs_redis = pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 needs_dlt = pytest.mark.skipif(find_spec("dlt") is None, reason="dlt is not installed")
 pytestmark = pytest.mark.filterwarnings("default")  # the engines warn of themselves
@@ -80,6 +84,15 @@ class TestSpark:
 
         content = json.loads(path.read_bytes())
         assert content["total"]["delivered"] == content["partitions"][0]["delivered"] == 3
+
+    @needs_redis
+    def test_tasks_share_the_quota_in_redis(self, emulator):
+        with redis_server() as url:
+            source = self._source({**settings(emulator), "quota_share": url})
+            writer = pickle.loads(pickle.dumps(source.writer(None, overwrite=False)))  # noqa: S301 - as Spark does
+            assert writer.write(self._batches()).report.delivered == 3
+            with Redis.from_url(url) as redis:
+                assert [key for key in redis.scan_iter() if b":events}" in key]
 
     def test_nothing_is_ever_replaced(self):
         with pytest.raises(ConfigError, match=r"mode\(\"append\"\)"):
