@@ -33,7 +33,7 @@ class GroupedReading(Reading):
     async def blocks(self) -> AsyncIterator[Iterator[Record]]:
         """Read all files, then give what was in them; raises as `Reading.blocks` does."""
         with closing(UserGroups()) as groups:
-            self.state = "grouping by user"
+            self.state: str = "grouping by user"
             waiting: list[Record] = []
             async for block in super().blocks():
                 waiting += block

@@ -97,13 +97,9 @@ def read_row(row: Sequence[Any], seed: int) -> Unit:
         if kind == 0:
             return Unit(seq, key, "events", body, size, items, "")
         change = _decode_change(body)
-        return Unit(seq, key, _KINDS[kind], change.properties, size, items, change.moment)
-    except (
-        TypeError,
-        ValueError,
-        IndexError,
-        struct.error,
-    ):  # other types than were written; msgspec's are ValueErrors
+        family = _KINDS[int(kind)]
+        return Unit(seq, key, family, change.properties, size, items, change.moment)
+    except (TypeError, ValueError, IndexError, struct.error):  # other types than were written, msgspec's errors too
         raise DamagedRow from None
 
 

@@ -72,7 +72,7 @@ class RedisQuota(msgspec.Struct, frozen=True, kw_only=True):
 
 class _RedisLeases:
     def __init__(self, quota: RedisQuota, key: str) -> None:
-        self._redis = Redis.from_url(
+        self._redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType] - redis leaves its **kwargs untyped
             quota.url, socket_timeout=quota.timeout, socket_connect_timeout=quota.timeout, decode_responses=True
         )
         self._script = self._redis.register_script(BOOKS)
