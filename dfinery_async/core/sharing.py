@@ -26,10 +26,11 @@ _FIRST_LOOK = 1 / 240
 _LONGEST_FIRST_LOOK = 0.05  # seconds: a long window may be gone soon
 _SHORTEST_LOOK = 1 / 10_000
 _LONGEST_LOOK = 1 / 10  # of the span: a look ends after this long, however little was used meanwhile
-_FEWEST = 16  # calls that a look should cover: fewer say more of chance than of pace
+_FEWEST = 8  # calls that a look should cover: fewer say more of chance than of pace
 _END = 1 / 50  # of the span: so near the end what is left says nothing of a pace
 _LARGEST_STEP = 0.5
 _MOST_SEEN = 3.0  # of `u`
+_DOUBLE = math.log(2)
 _SMALLEST = math.log(1 / 4096)
 _FIRST_PART = 1 / 16  # of who comes where all is used already
 
@@ -79,7 +80,8 @@ class FairShare:
     def begin(self, remaining: int, now: float, span: float) -> None:
         """Take in the first count of a window."""
         self._new = now - self._seen_at > span
-        self._relax((now - self._seen_at) / span - _LONGEST_LOOK)
+        # Doubled at the most: where a window is used up early, nobody looks either.
+        self._relax((now - self._seen_at) / span - _LONGEST_LOOK, _DOUBLE)
         self._before, self._met = self._met, False
         self._first = remaining
         self.own = 0
@@ -138,10 +140,10 @@ class FairShare:
         self._log = min(0.0, max(moved, _SMALLEST))
         self.part = math.exp(self._log)
 
-    def _relax(self, time: float) -> None:
-        """Let a part grow that nobody looks after: one so small that it allows no call would stay so for ever."""
+    def _relax(self, time: float, most: float = math.inf) -> None:
+        """Let a part grow that nobody looked after: one so small that it allows no call would stay so for ever."""
         if time > 0:
-            self._log *= math.exp(-time / _EVEN)
+            self._log = min(self._log * math.exp(-time / _EVEN), self._log + most)
 
     def _put_mark(self, remaining: int, now: float, span: float) -> None:
         self.part = math.exp(self._log)

@@ -86,7 +86,7 @@ def test_a_raised_limit_is_no_use() -> None:
 
 @pytest.mark.parametrize(("left", "remaining"), [(0.5, 10), (10.0, 2)])
 def test_the_end_of_a_window_says_nothing_of_a_part(left: float, remaining: int) -> None:
-    share = meeting(FairShare(), used=LIMIT - 28, own=50, after=40.0)  # others are new, and 28 calls are left
+    share = meeting(FairShare(), used=LIMIT - 12, own=50, after=40.0)  # others are new, and 12 calls are left
     before = share.part
     share.look(remaining, 0, SPAN - left, left, SPAN)
 
