@@ -56,7 +56,7 @@ _GROUPS: Final[dict[str, Any]] = {
     "retry": RetryConfig,
     "timeouts": TimeoutConfig,
 }
-_OURS: Final = {"report", "path"}  # not settings of a partition; Spark adds a path where save() has one
+_OTHERS: Final = {"report", "path", "checkpointlocation"}  # no settings of a partition; the last two are Spark's own
 _log = logging.getLogger("dfinery_async.spark")
 
 
@@ -177,7 +177,7 @@ def _settings(options: Mapping[str, str]) -> dict[str, Any]:
             settings[name] = _value(text)
         elif name == "quota_share":
             settings[name] = _redis_quota(text)
-        elif name not in _OURS:
+        elif name.lower() not in _OTHERS:
             settings[name] = text
     for group, values in groups.items():
         try:

@@ -64,7 +64,9 @@ class TestSpark:
 
     def test_groups_and_numbers_among_the_options(self):
         options = {"retry.cap": "5", "pacing.share": "0.5", "producer.max_in_flight": "8", "give_up_after": "10"}
-        writer = self._source({**options, "kind": "profiles", "path": "x"}).writer(None, overwrite=False)
+        writer = self._source({**options, "kind": "profiles", "path": "x", "checkpointLocation": "y"}).writer(
+            None, overwrite=False
+        )
 
         assert pickle.loads(pickle.dumps(writer))._settings == {  # noqa: S301 - as Spark does
             "table": True,
