@@ -78,19 +78,43 @@ def _group(*names: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, *names)
 
 
+# What takes longest and hangs least on the version of Python: `nox -s slow` runs it, on the oldest.
+SLOW = (
+    "tests/docs",
+    "tests/integrations",
+    "tests/simulation",
+    "tests/runtime/test_cancellation.py",
+    "tests/runtime/test_export_framing.py",
+    "tests/runtime/test_faults_over_loopback.py",
+    "tests/runtime/test_shutdowns.py",
+    "tests/runtime/test_spool_faults.py",
+    "tests/runtime/test_spool_workers.py",
+    "tests/runtime/test_wire_cancellation.py",
+    "tests/runtime/test_wire_mutations.py",
+)
+
+
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the whole suite; tests/core alone must reach every line and branch of core/, shown on the oldest Python."""
+    """Run the suite but for what `slow` runs; on the oldest Python, tests/core must reach all of core/ alone."""
     session.install("-e", EXTRAS, *_group("test"))
-    if not session.posargs and session.python == OLDEST:  # a part of the suite says nothing about the rest
+    if session.posargs:  # a part of the suite says nothing about the rest
+        session.run("python", "-m", "pytest", *session.posargs)
+        return
+    left_out = [f"--ignore={path}" for path in SLOW]
+    if session.python == OLDEST:
         _measure_core(session)
-    # What takes longest and hangs least on the version is shown on the oldest, or on the two ends of the range.
-    left_out: tuple[str, ...] = ()
-    if session.python != OLDEST:
-        left_out = ("--ignore=tests/docs", "--ignore=tests/simulation", "--ignore-glob=*/test_*_processes.py")
-    if session.python not in {OLDEST, PYTHONS[-1]}:
-        left_out = (*left_out, "--ignore-glob=*/test_wire_*.py", "--ignore-glob=*/test_shutdowns.py")
-    session.run("python", "-m", "pytest", *(session.posargs or (*SIDE_BY_SIDE, *left_out)))
+        left_out.append("--ignore=tests/core")  # they have just run
+    elif session.python != PYTHONS[-1]:
+        left_out += ["--ignore=tests/cli", "--ignore=tests/emulator", "--ignore-glob=*/test_wire_*.py"]
+    session.run("python", "-m", "pytest", *SIDE_BY_SIDE, *left_out)
+
+
+@nox.session(python=OLDEST)
+def slow(session: nox.Session) -> None:
+    """Run what the suite leaves out: the simulation, every block of the docs, processes that are killed, and so on."""
+    session.install("-e", EXTRAS, *_group("test"))
+    session.run("python", "-m", "pytest", *(session.posargs or (*SIDE_BY_SIDE, *SLOW)))
 
 
 def _measure_core(session: nox.Session) -> None:
@@ -101,11 +125,12 @@ def _measure_core(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def lowest(session: nox.Session) -> None:
-    """Run the whole suite with the lowest versions that pyproject.toml allows."""
+    """Run the suite, but for what `slow` runs, with the lowest versions that pyproject.toml allows."""
     floors = Path(session.create_tmp()) / "floors.txt"
     floors.write_text("".join(f"{pin}\n" for pin in _floors()))
     session.install("-e", EXTRAS, *_group("test"), "--constraint", str(floors))
-    session.run("python", "-m", "pytest", *(session.posargs or SIDE_BY_SIDE))
+    left_out = [f"--ignore={path}" for path in SLOW]
+    session.run("python", "-m", "pytest", *(session.posargs or (*SIDE_BY_SIDE, *left_out)))
 
 
 def _floors() -> list[str]:
