@@ -25,12 +25,12 @@ _Dispatcher, _Producer = dispatcher.Dispatcher, producer.Producer
 def _three_tries(put: Any) -> None:
     settle = _Dispatcher._settle
 
-    def impatient(self: Any, batch: Any, came: Outcome) -> None:
+    def impatient(self: Any, batch: Any, came: Outcome, now: float) -> None:
         if came.verdict is Verdict.RETRY and batch.attempts >= 2:
             self._lanes.settle(batch, 0.0)
             self._settler.dropped(batch.works, ConnectionFailed("enough"))
         else:
-            settle(self, batch, came)
+            settle(self, batch, came, now)
 
     put(_Dispatcher, "_settle", impatient)
 

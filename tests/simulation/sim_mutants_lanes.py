@@ -9,6 +9,7 @@ from typing import Any
 from sim_mutant import classified, mutant
 
 from dfinery_async.core import codec, lanes, work
+from dfinery_async.core.lane import Lane
 from dfinery_async.core.outcome import Outcome, Verdict
 from dfinery_async.runtime import gateway
 
@@ -61,7 +62,7 @@ def _two_in_air(put: Any) -> None:
 
     def free(self: Any, family: Any, now: float, **kind: Any) -> Any:
         batch = take(self, family, now, **kind)
-        if batch is not None and (lane := self._lanes[batch.key]).waiting:
+        if batch is not None and isinstance(lane := self._users[batch.key], Lane) and lane.waiting:
             lane.in_air = False
             self._stand(lane, now)
         return batch
@@ -133,7 +134,7 @@ def _repeat_last(put: Any) -> None:
     put_back = _Lanes.put_back
 
     def behind(self: Any, batch: Any, now: float, not_before: float = float("-inf")) -> None:
-        lane = self._lanes[batch.key]
+        lane = self._lane(batch.key)
         if lane.front or not lane.waiting:
             put_back(self, batch, now, not_before)
             return
@@ -152,8 +153,8 @@ def _profiles_first(put: Any) -> None:
 
     def first(self: Any, key: bytes, one: Any, now: float) -> None:
         add(self, key, one, now)
-        lane = self._lanes[key]
-        if one.family == "profiles" and lane.in_air:
+        lane = self._users[key]
+        if one.family == "profiles" and isinstance(lane, Lane) and lane.in_air:
             lane.waiting.insert(0, lane.waiting.pop())
 
     put(_Lanes, "add", first)
@@ -179,7 +180,7 @@ def _repeat_more(put: Any) -> None:
     put_back = _Lanes.put_back
 
     def thawed(self: Any, batch: Any, now: float, not_before: float = float("-inf")) -> None:
-        lane = self._lanes[batch.key]
+        lane = self._lane(batch.key)
         room = lane.waiting and not lane.front and len(batch.works) < self.caps.events
         if room and lane.waiting[0].family == batch.works[0].family and lane.waiting[0].items == 0:
             batch.works = [*batch.works, *lane.remove(1)]
