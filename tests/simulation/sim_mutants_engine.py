@@ -165,7 +165,13 @@ def _slow_close(put: Any) -> None:
 
 @mutant("the limiter runs by the wall clock", caught_by={"waiter", "pace"}, within=300)
 def _wall_clock(put: Any) -> None:
-    put(pacer, "_now", lambda: clock.wall() + 0.0)
+    draw = pacer.Pacer._draw
+
+    def by_the_wall(self: Any) -> None:
+        draw(self)
+        self._time = lambda: clock.wall() + 0.0
+
+    put(pacer.Pacer, "_draw", by_the_wall)
 
 
 @mutant("a spent quota is not minded", caught_by={"pace"}, within=200)
