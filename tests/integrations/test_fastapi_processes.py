@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from web_kit import Crowd, lost, serving, write_service
 
-from dfinery_async.emulator import Emulator
+from dfinery_async.emulator import Emulator, Fault
 
 pytestmark = pytest.mark.timeout(180)  # processes that start, on a machine that may have much else to do
 
@@ -59,7 +59,7 @@ def test_with_a_spool_nothing_is_lost_though_the_api_was_away(tmp_path):
     write_service(tmp_path, options="drain=0.5, spool='spool'")
 
     async def scenario(emulator: Emulator) -> None:
-        outage = emulator.inject("5xx=100%")
+        outage = emulator.inject(Fault.parse("5xx=100%"))
         async with serving(tmp_path, emulator, "--workers", "2", workers=2) as service:
             crowd = Crowd(service)
             async with crowd.calling():

@@ -258,17 +258,18 @@ def test_a_child_that_outlives_its_parent_holds_and_harms_nothing(tmp_path: Path
         stderr=subprocess.PIPE,
     )
     with child:
-        assert child.stdout is not None
-        assert child.stdin is not None
-        assert child.stdout.readline() == b"accepted\n"
+        hears, tells = child.stdin, child.stdout
+        assert hears is not None
+        assert tells is not None
+        assert tells.readline() == b"accepted\n"
         assert child.wait() == -signal.SIGKILL
 
         async def send() -> list[int]:
             far_end = FarEnd(latency=0.001)
             async with client_of(far_end) as client, client.producer(spool=tmp_path) as producer:
                 await producer.flush()
-                child.stdin.close()  # the grandchild ends while we hold the slot
-                assert child.stdout.read() == b""
+                hears.close()  # the grandchild ends while we hold the slot
+                assert tells.read() == b""
                 await producer.track("u", numbered(300))
             return by_user(far_end)['{"external_id": "u"}']
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 from spool_kit import rows_on_disk
@@ -77,7 +78,7 @@ async def use(port: int, chance: random.Random) -> set[tuple[str, int]]:
 
 
 async def send_the_rest(emulator: Emulator, spool: Path) -> None:
-    settings = {"import_token": emulator.import_token, "base_url": emulator.base_url}
+    settings: dict[str, Any] = {"import_token": emulator.import_token, "base_url": emulator.base_url}
     async with DfineryClient(emulator.service_id, **settings) as client, client.producer(spool=spool) as producer:
         await producer.flush()
 
