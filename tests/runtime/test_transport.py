@@ -18,7 +18,7 @@ import respx
 import trustme
 from cancel_kit import WAYS
 from export_bench import until
-from far_end import go_by_httpx
+from far_end import acquainted, go_by_httpx
 from wire_server import IMPORT_TOKEN, SUCCESS, Gate, Request, Server, answer, client_of, ends_with, server_context
 
 from dfinery_async import (
@@ -81,6 +81,7 @@ async def test_requests_in_the_air_are_as_many_as_connections(connections: int, 
     server = Server(Gate(connections))
     settings = ConnectionConfig(max_connections=connections)
     async with server.serving(), client_of(server, connections=settings) as client:
+        acquainted(client)
         assert await send(client, calls) == [None] * calls
     assert server.most_in_air == connections
     assert server.connections == connections
@@ -92,6 +93,7 @@ async def test_requests_in_the_air_are_as_many_as_connections(connections: int, 
 async def test_a_producer_keeps_within_the_connections_too() -> None:
     server = Server(Gate(10))
     async with server.serving(), client_of(server, connections=ConnectionConfig(max_connections=10)) as client:
+        acquainted(client)
         async with client.producer() as producer:
             for number in range(200):
                 await producer.track(f"u{number}", "e")
