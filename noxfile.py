@@ -122,7 +122,7 @@ YOUNGER = (
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the suite but for what `slow` runs, on the oldest Python; on others a part. tests/core must reach all of core/."""
+    """Run the suite, but for what `slow` runs; a part of it on younger Pythons. tests/core must reach all of core/."""
     session.install("-e", EXTRAS, *_group("test"))
     if session.posargs:  # a part of the suite says nothing about the rest
         session.run("python", "-m", "pytest", *session.posargs)

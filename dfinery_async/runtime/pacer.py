@@ -36,7 +36,8 @@ _LEASE = 0.01
 _PIECE = 1 / 200  # of the time over which a quota is spread: how soon a change of a slow pace shows
 _LATE = 0.01  # a timer that rings late by no more than this costs nothing of the user's own limit
 _LEAST_PATIENCE = 1.0  # leave takes a few turns of the loop even where the quota is wide open
-_PROBE = 0.2  # until the first answer tells of the quota, one call goes in this time
+_PROBE = 0.1  # until the first answer tells of the quota, one call goes in this time, then two, then four
+_MOST_PROBES = 10
 _MINUTE, _HOUR = 60.0, 3600.0
 
 
@@ -98,6 +99,7 @@ class Pacer:
         self._throttles = 0
         self._reader = QuotaReader()
         self._heard = False  # whether any answer came
+        self._probes = 0  # leases given before it
         self._turn_at = -math.inf  # by the user's own limit; no reply and no hold changes it
         self._failure: DfineryError | None = None
         self._time = _now  # the loop's own clock, as soon as there is a loop: that costs a third
@@ -274,15 +276,17 @@ class Pacer:
                     await self._pay(bucket, calls)
                 else:
                     await self._sleep(_PROBE)
+                    self._probes = min(self._probes + 1, _MOST_PROBES)
                     self._wanted = True
 
     def _lease(self) -> int:
         """How many calls may go at once: about ten milliseconds of them, or as many as wait where nothing is spread.
 
-        One at a time until the first answer: who comes where little is left must not find out by sixty-four refusals.
+        Until the first answer it is one call, then twice as many each time: who comes where little is left must not
+        find out by sixty-four refusals, and who calls a slow server must not wait for it.
         """
         if not self._heard:
-            return 1
+            return int(2**self._probes)
         pace = self._pace()
         calls = max(1.0, min(len(self._waiters), self.window.available()) if pace is None else pace * _LEASE)
         if self._leased is None:

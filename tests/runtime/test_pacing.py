@@ -253,3 +253,16 @@ def test_a_smaller_quota_counts_beside_a_limit_of_ones_own() -> None:
         assert far_end.calls[-1].at > 60
 
     virtually(scenario())
+
+
+def test_a_server_that_is_slow_to_answer_holds_up_no_direct_call() -> None:
+    """Before the first answer calls go one, two, four, …; none of them may be given up while it waits for its turn."""
+
+    async def scenario() -> None:
+        far_end = FarEnd(latency=5.0)
+        async with client_of(far_end) as client:
+            began = asyncio.get_running_loop().time()
+            await asyncio.gather(*(client.send_events(f"u{number}", "e") for number in range(50)))
+            assert asyncio.get_running_loop().time() - began < 6.0
+
+    virtually(scenario())
