@@ -66,6 +66,7 @@ def test_what_leaks_is_seen(leak, canary):
 
 def test_what_goes_to_standard_error_is_seen(pytester):
     """The control: a suite like this one, with tests that pass and leak."""
+    pytester.makeini("[pytest]")  # else the project's own settings count where the folder lies within it
     pytester.makeconftest('pytest_plugins = ["canary"]')
     pytester.makepyfile("""
         import sys

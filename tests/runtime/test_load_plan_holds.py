@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from far_end import FarEnd, client_of, virtually
+from far_end import FarEnd, acquainted, client_of, virtually
 
 from dfinery_async import Event, PacingConfig
 from dfinery_async.config import DeliveryConfig
@@ -39,6 +39,7 @@ def test_requests_and_seconds_are_those_of_a_producer(form: str, limit_rate: flo
     async def scenario() -> float:
         pacing = PacingConfig(events=600, limit_rate=limit_rate)
         async with client_of(far_end, pacing=pacing) as client:
+            acquainted(client)
             await client.load(((user, Event("e")) for user in users), max_pending_events=ROOM, linger=0.05)
         return far_end.calls[-1].at
 
