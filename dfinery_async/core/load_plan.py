@@ -57,6 +57,7 @@ class LoadPlan:
         while not self._books.has_room(work, self._config):
             self._send()
         self.units += 1
+        work.accepted_at = float(self.units)
         self._books.accept(work)
         self._lanes.add(key, work, float(self.units))
         filling = self._users.get(key)
