@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from dfinery_async import DfineryClient
+from dfinery_async.emulator import Emulator
 
 T = TypeVar("T")
 
@@ -139,3 +140,14 @@ def acquainted(client: DfineryClient) -> None:
 
 def client_of(far_end: httpx.AsyncBaseTransport, **settings: Any) -> DfineryClient:
     return DfineryClient("svc", import_token=IMPORT_TOKEN, export_token=EXPORT_TOKEN, transport=far_end, **settings)
+
+
+def client_at(emulator: Emulator, **settings: Any) -> DfineryClient:
+    """A client of a running emulator."""
+    return DfineryClient(
+        emulator.service_id,
+        import_token=emulator.import_token,
+        export_token=emulator.export_token,
+        base_url=emulator.base_url,
+        **settings,
+    )

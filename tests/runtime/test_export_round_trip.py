@@ -8,8 +8,8 @@ import itertools
 from pathlib import Path
 
 import pytest
+from far_end import client_at
 
-from dfinery_async import DfineryClient
 from dfinery_async.cli.purchases import read_purchases
 from dfinery_async.emulator import Emulator, Fault
 
@@ -18,20 +18,11 @@ pq = pytest.importorskip("pyarrow.parquet")
 KST = dt.timezone(dt.timedelta(hours=9))
 
 
-def client_of(emulator: Emulator) -> DfineryClient:
-    return DfineryClient(
-        emulator.service_id,
-        import_token=emulator.import_token,
-        export_token=emulator.export_token,
-        base_url=emulator.base_url,
-    )
-
-
 @pytest.mark.asyncio
 async def test_purchases_come_back_equal_by_value_and_type(tmp_path: Path) -> None:
     purchases = list(itertools.islice(read_purchases(), 1500))
     days = [purchase.moment.astimezone(KST).date() for purchase in purchases]
-    async with Emulator(export_days=None, keep_bodies=False) as emulator, client_of(emulator) as client:
+    async with Emulator(export_days=None, keep_bodies=False) as emulator, client_at(emulator) as client:
         await client.load((purchase.event(number) for number, purchase in enumerate(purchases, 1)), linger=0.05)
         await client.export_events(min(days), max(days)).save(tmp_path / "p.parquet")
         await client.export_profiles(identities=True).save(tmp_path / "u.parquet")
@@ -59,7 +50,7 @@ async def test_purchases_come_back_equal_by_value_and_type(tmp_path: Path) -> No
 
 @pytest.mark.asyncio
 async def test_of_twelve_exports_at_once_five_are_in_the_air(tmp_path: Path) -> None:
-    async with Emulator() as emulator, client_of(emulator) as client:
+    async with Emulator() as emulator, client_at(emulator) as client:
         await client.send_events("u1", "df_login")
         emulator.inject(Fault("latency", family="exports", seconds=0.02))
         today = dt.datetime.now(KST).date()

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from cancel_kit import WAYS, At, balanced, numbered
 from export_bench import until
-from far_end import go_by_httpx
+from far_end import client_at, go_by_httpx
 
 from dfinery_async import (
     ConnectionConfig,
@@ -38,14 +38,7 @@ SHORT = TimeoutConfig(connect=2.0, read=0.3, write=2.0, total=1.0)
 
 
 def client_of(emulator: Emulator, **settings: Any) -> DfineryClient:
-    settings = {"retry": QUICK_RETRIES, **settings}
-    return DfineryClient(
-        emulator.service_id,
-        import_token=emulator.import_token,
-        export_token=emulator.export_token,
-        base_url=emulator.base_url,
-        **settings,
-    )
+    return client_at(emulator, **{"retry": QUICK_RETRIES, **settings})
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from far_end import client_at
 
-from dfinery_async import ConfigError, DfineryClient, InvalidInputError, TableMapping
+from dfinery_async import ConfigError, InvalidInputError, TableMapping
 from dfinery_async.emulator import Emulator
 from dfinery_async.runtime import export_tables
 
@@ -54,20 +55,11 @@ def arrow_reader() -> Any:
     return pa.Table.from_pylist(ROWS).to_reader()
 
 
-def client_of(emulator: Emulator) -> DfineryClient:
-    return DfineryClient(
-        emulator.service_id,
-        import_token=emulator.import_token,
-        export_token=emulator.export_token,
-        base_url=emulator.base_url,
-    )
-
-
 @pytest.mark.asyncio
 @pytest.mark.parametrize("frame", [polars, pandas, duckdb, arrow, arrow_reader])
 async def test_a_frame_of_any_library_is_loaded(frame: Callable[[], Any]) -> None:
     made = frame()
-    async with Emulator() as emulator, client_of(emulator) as client:
+    async with Emulator() as emulator, client_at(emulator) as client:
         report = await client.load(made, mapping=MAPPING)
         events = {(event["identity"]["external_id"], event["event_datetime"]): event for event in emulator.events}
 
@@ -82,7 +74,7 @@ async def test_a_frame_of_any_library_is_loaded(frame: Callable[[], Any]) -> Non
 
 @pytest.mark.asyncio
 async def test_a_second_load_makes_no_new_events() -> None:
-    async with Emulator() as emulator, client_of(emulator) as client:
+    async with Emulator() as emulator, client_at(emulator) as client:
         for _ in range(2):
             await client.load(arrow(), mapping=MAPPING)
         ids = [event["event_log_id"] for event in emulator.events]
@@ -94,7 +86,7 @@ async def test_a_second_load_makes_no_new_events() -> None:
 @pytest.mark.asyncio
 async def test_columns_that_are_called_like_fields_need_no_mapping() -> None:
     row = {"identity.external_id": "u1", "event_name": "df_login", "event_datetime": "2025-03-02T04:11:00Z"}
-    async with Emulator() as emulator, client_of(emulator) as client:
+    async with Emulator() as emulator, client_at(emulator) as client:
         await client.load(pa.Table.from_pylist([row]))
         await client.load(
             pa.Table.from_pylist([{"who": "u2", "event_name": "df_login", "event_datetime": "2025-03-02T04:11:00Z"}]),
@@ -114,14 +106,14 @@ async def test_columns_that_are_called_like_fields_need_no_mapping() -> None:
     ],
 )
 async def test_what_can_not_be_loaded_is_named(rows: Any, mapping: Any, problem: str) -> None:
-    async with Emulator() as emulator, client_of(emulator) as client:
+    async with Emulator() as emulator, client_at(emulator) as client:
         with pytest.raises(InvalidInputError, match=problem):
             await client.load(pa.Table.from_pylist(rows), mapping=mapping)
 
 
 @pytest.mark.asyncio
 async def test_a_mapping_is_for_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with Emulator() as emulator, client_of(emulator) as client:
+    async with Emulator() as emulator, client_at(emulator) as client:
         with pytest.raises(InvalidInputError, match="mapping: is for tables"):
             await client.load([("u1", "df_login")], mapping=MAPPING)
 
@@ -140,7 +132,7 @@ async def test_long_frames_go_through_batch_by_batch() -> None:
         "event_name": ["df_login"] * 20_000,
         "event_datetime": [dt.datetime(2025, 3, 2, tzinfo=dt.UTC)] * 20_000,
     }
-    async with Emulator() as emulator, client_of(emulator) as client:
+    async with Emulator() as emulator, client_at(emulator) as client:
         report = await client.load(pa.table(rows))
         assert len(emulator.events) == 20_000
 

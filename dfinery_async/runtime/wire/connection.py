@@ -62,7 +62,6 @@ class Connection(Watched, asyncio.BufferedProtocol):
         "_reading_paused",
         "_served",
         "_then",
-        "_usual",
         "_waiter",
         "_writing_paused",
         "address",
@@ -93,7 +92,6 @@ class Connection(Watched, asyncio.BufferedProtocol):
         self._on_lost = on_lost
         self._served = False
         self._then: Callable[[Connection], None] | None = None
-        self._usual: tuple[int, RawHeaders, bytes] | None = None  # an answer that needed no parser
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._error: Exception | None = None
@@ -196,11 +194,6 @@ class Connection(Watched, asyncio.BufferedProtocol):
         Raises:
             httpcore.NetworkError, httpcore.TimeoutException, httpcore.RemoteProtocolError: what went wrong.
         """
-        if (usual := self._usual) is not None:
-            self._usual = None
-            self._served = True
-            self._phase = _IDLE
-            return usual
         if self._error is not None:
             raise self._error
         parts = self._parts
@@ -286,22 +279,8 @@ class Connection(Watched, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Something has arrived."""
-        data = self._buffer[:nbytes]
         self.drained = nbytes < len(self._buffer)
-        if (
-            self._then is not None
-            and self._mold is not None
-            and self._phase is _WAITING
-            and not self._head_bytes
-            and (usual := self._mold.read(data)) is not None
-            and len(usual[2]) <= self._largest
-            and not self._transport.get_write_buffer_size()
-        ):
-            self._usual = usual
-            self._phase = _DONE
-            self._wake()
-        else:
-            self.data_received(data)
+        self.data_received(self._buffer[:nbytes])
 
     def data_received(self, data: bytes | memoryview) -> None:
         """Read on, and say what came of it."""
