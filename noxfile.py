@@ -111,6 +111,7 @@ YOUNGER = (
     "tests/runtime/test_export.py",
     "tests/runtime/test_producer.py",
     "tests/runtime/test_recovery.py",
+    "tests/runtime/test_spool_store.py",
     "tests/runtime/test_transport.py",
     "tests/runtime/test_wire_guests.py",
     "tests/runtime/test_wire_sockets.py",

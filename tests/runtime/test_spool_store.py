@@ -78,7 +78,8 @@ def test_what_is_done_is_not_given_out_after_a_restart(tmp_path: Path) -> None:
     assert numbers_in(second) == [1, 3, 5, 6, 7, 8, 9]
     assert second.commit(Step(cleanup=Cleanup(rows=[2, 4, 10], notes=[4, 10])))[1:] == (None, None)
     second.close()
-    assert Store(tmp_path, BINDING).open().done == []
+    with closing(Store(tmp_path, BINDING)) as third:
+        assert third.open().done == []
 
 
 def test_numbers_are_never_given_twice(tmp_path: Path) -> None:
@@ -88,7 +89,8 @@ def test_numbers_are_never_given_twice(tmp_path: Path) -> None:
     store.commit(Step(cleanup=Cleanup(up_to=3)))
     store.close()
 
-    found = Store(tmp_path, BINDING).open()
+    with closing(Store(tmp_path, BINDING)) as again:
+        found = again.open()
     assert (found.first, found.last, found.units) == (4, 3, 0)
 
 
@@ -279,7 +281,8 @@ def test_an_empty_file_is_a_new_one(tmp_path: Path) -> None:
     path = full_of(tmp_path, 10)
     empty_file(path)
 
-    assert open_or_rescue(Store(tmp_path, BINDING)).units == 0
+    with closing(Store(tmp_path, BINDING)) as store:
+        assert open_or_rescue(store).units == 0
 
 
 def test_a_database_of_somebody_else_is_moved_aside_unchanged(tmp_path: Path) -> None:
