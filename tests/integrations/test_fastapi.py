@@ -12,16 +12,12 @@ from fastapi.responses import PlainTextResponse
 from fastapi.testclient import TestClient
 
 from dfinery_async import ConfigError
-from dfinery_async.emulator import Emulator
 from dfinery_async.integrations.fastapi import ClientDep, ProducerDep, lifespan
 
 
 @pytest.fixture
-def emulator(monkeypatch):
-    with Emulator() as emulator:
-        for name, value in emulator.environment.items():
-            monkeypatch.setenv(name, value)
-        yield emulator
+def emulator(dfinery_emulator, dfinery_environment):
+    return dfinery_emulator
 
 
 def application(**options):
