@@ -119,7 +119,12 @@ class Crowd:
     @asynccontextmanager
     async def calling(self) -> AsyncGenerator[None]:
         """Call the service for as long as the block lasts. Calls that fail count for nothing."""
-        async with httpx.AsyncClient(base_url=self._service.address) as http, asyncio.TaskGroup() as group:
+        # A connection for each call: workers share a socket, and one of them may have taken all the connections.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        async with (
+            httpx.AsyncClient(base_url=self._service.address, limits=limits) as http,
+            asyncio.TaskGroup() as group,
+        ):
             for _ in range(self._callers):
                 group.create_task(self._call(http))
             try:
