@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
+from msgspec import field
 from msgspec.structs import force_setattr
 
 from dfinery_async.errors import DfineryError, InvalidInputError
@@ -81,6 +83,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
 
 
 _UTC = dt.UTC
+_now = partial(dt.datetime.now, _UTC)  # without a function of ours in between
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -106,7 +109,7 @@ class Event(_Named, frozen=True, kw_only=True):
 
     properties: Mapping[str, Any] | None = None
     items: Sequence[Mapping[str, Any]] | None = None
-    datetime: dt.datetime = cast("dt.datetime", None)
+    datetime: dt.datetime = field(default_factory=_now)
     log_id: str = cast("str", None)
 
     if TYPE_CHECKING:
@@ -131,7 +134,7 @@ class Event(_Named, frozen=True, kw_only=True):
             force_setattr(self, "items", check_items(self.items, "items"))
         moment = self.datetime
         if moment is None:
-            force_setattr(self, "datetime", dt.datetime.now(_UTC))
+            force_setattr(self, "datetime", _now())
         elif not isinstance(moment, dt.datetime):
             raise InvalidInputError(f"must be a datetime, not {type(moment).__name__}", field="datetime")
         elif moment.tzinfo is not _UTC:

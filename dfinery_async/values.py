@@ -48,7 +48,7 @@ _UUID_DIGITS = re.compile(r"[0-9a-f]{32}")
 _encode = msgspec.json.Encoder().encode
 _isfinite = math.isfinite
 _Datetime, _UTC = dt.datetime, dt.UTC
-_USUAL = frozenset({int, float, bool, type(None)})  # and texts
+_USUAL = frozenset({int, bool, type(None)})  # and texts and doubles
 _WITH_MICROSECONDS = len('"2025-03-02T04:11:09.120000Z"')
 
 
@@ -150,19 +150,16 @@ def _usual_copy(properties: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return a copy where all names and values are plain ones that go out as they are, as nearly all do."""
     try:
         for name, value in properties.items():
-            if type(name) is not str or not name:
+            if name.__class__ is not str or not name or not name.isascii():
                 return None
-            if not name.isascii():
-                name.encode()
             kind: type = value.__class__
             if kind is str:
                 if not value.isascii():
                     value.encode()
-            elif (
-                (kind is int and not _LONG_MIN <= value <= _LONG_MAX)
-                or (kind is float and not _isfinite(value))
-                or kind not in _USUAL
-            ):
+            elif kind is float:
+                if not _isfinite(value):
+                    return None
+            elif (kind is int and not _LONG_MIN <= value <= _LONG_MAX) or kind not in _USUAL:
                 return None
     except UnicodeEncodeError:
         return None

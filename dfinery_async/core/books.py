@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -58,22 +59,16 @@ class Books:
 
     def settle(self, works: Sequence[Work], fate: Fate) -> bool:
         """Enter the fate of works, once each. Returns whether an epoch has come to its end by it."""
-        if len(works) == 1 and works[0].epoch == self._epoch and self._in_epoch > 0:  # with many users nearly all
-            self._in_epoch -= 1
-            self.pending -= 1
-            self.pending_bytes -= works[0].size
-            self.fates[fate] += 1
-            return not self._in_epoch
-        ended = False
-        epoch, count, total, size = self._epoch, 0, 0, 0
-        for work in works:
-            if work.epoch != epoch:  # rare: a flush came between
-                ended |= count > 0 and self._leave(epoch, count)
-                epoch, total, count = work.epoch, total + count, 0
-            count += 1
-            size += work.size
-        ended |= count > 0 and self._leave(epoch, count)
-        total += count
+        total = len(works)
+        if total == 1:  # with many users nearly all
+            size, ended = works[0].size, self._leave(works[0].epoch, 1)
+        else:
+            size, epochs = sum([work.size for work in works]), [work.epoch for work in works]
+            if epochs.count(self._epoch) == total > 0:
+                ended = self._leave(self._epoch, total)
+            else:  # rare: a flush came between
+                ends = [self._leave(epoch, count) for epoch, count in Counter(epochs).items()]
+                ended = any(ends)
         self.pending -= total
         self.pending_bytes -= size
         self.fates[fate] += total

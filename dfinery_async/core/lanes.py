@@ -89,9 +89,11 @@ class Lanes:
         lane = there if isinstance(there, Lane) else self._lane(key)
         lane.append(work)
         if lane.among is not None:
-            rank = self._rank(lane)
-            if rank.bit_length() != lane.level:
-                lane.among.grew(lane, rank)
+            count = len(lane.waiting)
+            if count & (count - 1) == 0 or lane.level >= _LEVEL_OF_FULL or self._full(lane):  # else no new level
+                rank = self._rank(lane)
+                if rank.bit_length() != lane.level:
+                    lane.among.grew(lane, rank)
         elif not lane.in_air and not lane.front and self._full(lane):
             self._make_ready(lane, now)
 
@@ -242,15 +244,23 @@ class Lanes:
 
     def _full(self, lane: Lane) -> bool:
         """Whether waiting longer could not make the next request any fuller."""
-        return self._rank(lane) >= 1 << _RANK_OF_FULL
+        caps = self.caps
+        return (
+            lane.size >= caps.bytes
+            or len(lane.waiting) >= caps.events
+            or lane.items >= caps.items
+            or lane.mixed
+            or bool(lane.front)
+        )
 
     def _rank(self, lane: Lane) -> int:
         """Return the length of a lane's backlog, and as a much larger number if its next request is full."""
+        count = len(lane.waiting)
+        if not self._full(lane):
+            return count
         if lane.front:
-            return (len(lane.waiting) + sum([len(batch.works) for batch in lane.front])) << _RANK_OF_FULL
-        caps, count = self.caps, len(lane.waiting)
-        full = count >= caps.events or lane.items >= caps.items or lane.size >= caps.bytes or lane.mixed
-        return count << _RANK_OF_FULL if full else count
+            count += sum([len(batch.works) for batch in lane.front])
+        return count << _RANK_OF_FULL
 
     def _cut(self, lane: Lane) -> Batch:
         """Take the longest run of neighbours that fits one request out of a lane."""

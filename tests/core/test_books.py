@@ -18,7 +18,10 @@ def work() -> Work:
     return Work("events", b"{}", size=2)
 
 
-@given(st.lists(st.one_of(st.just("accept"), st.just("flush"), st.sampled_from(FATES)), max_size=200))
+STEPS = st.one_of(st.just("accept"), st.just("flush"), st.tuples(st.sampled_from(FATES), st.integers(1, 6)))
+
+
+@given(st.lists(STEPS, max_size=200))
 def test_books_balance(steps: list[Any]) -> None:
     books, pending, flushes = Books(), list[Work](), list[tuple[int, list[Work]]]()
     for step in steps:
@@ -27,8 +30,12 @@ def test_books_balance(steps: list[Any]) -> None:
             books.accept(pending[-1])
         elif step == "flush":
             flushes.append((books.close_epoch(), list(pending)))
-        elif pending:
-            books.settle([pending.pop()], step)
+        else:
+            fate, count = step
+            works, pending = pending[-count:], pending[:-count]
+            open_before = [epoch for epoch, _ in flushes if books.open_up_to(epoch)]
+            ended = books.settle(works, fate)
+            assert ended or all(books.open_up_to(epoch) for epoch in open_before)
         assert books.accepted == sum(books.fates.values()) + books.pending
         assert books.pending_bytes == 2 * books.pending == 2 * len(pending)
         for epoch, covered in flushes:
@@ -45,6 +52,19 @@ def test_the_end_of_an_epoch_is_told() -> None:
     assert not books.settle([first], "delivered")
     assert books.settle([second], "rejected")
     assert books.settle([later], "dropped")
+
+
+def test_an_end_is_told_whichever_of_a_requests_works_brings_it() -> None:
+    books = Books()
+    early, late, last = work(), work(), work()
+    books.accept(early)
+    epoch = books.close_epoch()
+    for unit in (late, last):
+        books.accept(unit)
+    assert books.settle([early, late], "delivered")
+    assert not books.open_up_to(epoch)
+    assert (books.pending, books.pending_bytes) == (1, 2)
+    assert books.settle([last], "delivered")
 
 
 def test_a_work_is_entered_once() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from far_end import Call, FarEnd, client_of, failed, ok
-from spool_kit import balanced, by_user, bytes_in, modes, numbered, rows_on_disk, virtually
+from spool_kit import BINDING, balanced, by_user, bytes_in, modes, numbered, rows, rows_on_disk, virtually
 
 from dfinery_async import (
     ClientClosed,
@@ -29,6 +29,8 @@ from dfinery_async import (
     SpoolFull,
     SpoolLocked,
 )
+from dfinery_async.runtime.spool.store import Store
+from dfinery_async.runtime.spool.writer import Step
 
 MIB = 1024 * 1024
 
@@ -349,6 +351,26 @@ def test_producers_side_by_side_have_slots_of_their_own_and_dead_ones_are_taken_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["slot-000", "slot-001"]
     virtually(one())
     assert rows_on_disk(tmp_path) == 0
+
+
+def test_what_dead_owners_had_only_noted_as_done_is_deleted_by_the_next_start(tmp_path: Path) -> None:
+    for name in ("slot-000", "slot-001"):
+        folder = tmp_path / name
+        folder.mkdir(mode=0o700)
+        store = Store(folder, BINDING)
+        store.open()
+        store.commit(Step(rows=rows([1, 2, 3], store.seed, "CANARY-7")))
+        store.commit(Step(done=[[1, 2, 3]]))
+        store.close()
+    assert b"CANARY-7" in bytes_in(tmp_path / "slot-001")
+
+    async def scenario() -> None:
+        async with client_of(FarEnd()) as client, client.producer(spool=tmp_path) as producer:
+            assert producer.stats().accepted == 0
+
+    virtually(scenario())
+    assert rows_on_disk(tmp_path) == 0
+    assert b"CANARY-7" not in bytes_in(tmp_path)
 
 
 def test_another_service_does_not_get_what_is_not_its_own(tmp_path: Path) -> None:

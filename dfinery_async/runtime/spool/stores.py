@@ -115,7 +115,7 @@ class Stores:
                 _log.warning("a slot of the spool is left as it is: %s", error)
                 slot.release()
                 continue
-            if found.units:
+            if found.units or found.notes:  # what is only noted as done is still to be deleted
                 inherited.append(found)
                 self._places.append((slot, store))
             else:
