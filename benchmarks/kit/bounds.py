@@ -67,8 +67,9 @@ def of_compare(figures: Mapping[str, Rows]) -> Iterator[Bound]:
         yield _most(f"(b): CPU, our producer / {words}", limit, _ratio(figures, "b", "ours", other))
     yield _least("(a): events per CPU second, our producer / bare client", 0.8, _ratio(figures, "a", "bare", "ours"))
     yield _least("(a): the same / the best other vendor's package", 5.0, _against_best(figures))
-    for name, words in (("ours-receipts", "every receipt awaited"), ("ours-tasks", "a task for every event")):
-        yield _most(f"(a): CPU, {words} / no receipt looked at", 1.3, _ratio(figures, "a", name, "ours"))
+    # A task for every event has its row, and no bound: a task of asyncio costs twice what an event does.
+    awaited = _ratio(figures, "a", "ours-receipts", "ours")
+    yield _most("(a): CPU, every receipt awaited / no receipt looked at", 1.3, awaited)
     for load in "ace":
         yield _most(f"({load}): requests / the fewest possible", 1.1, _requests(figures.get(load, {})))
     for what, words in (("wall", "second"), ("cpu", "CPU second")):
