@@ -66,9 +66,10 @@ class RecordCutter:
         if end == 0:
             self._hold(data)
             return b""
-        block = b"".join((*self._held, data[:end]))
-        self._held.clear()
-        self._held_size = 0
+        held, self._held, self._held_size = self._held, [], 0
+        if end == len(data) and not held:
+            return data
+        block = b"".join((*held, memoryview(data)[:end]))
         if end < len(data):
             self._hold(data[end:])
         return block
@@ -90,17 +91,19 @@ class RecordCutter:
         return self._last_end_among_quotes(data)
 
     def _last_end_among_quotes(self, data: bytes) -> int:
-        shift = len(self._before)
-        text = self._before + data
-        end = text.rfind(b"\n") + 1
-        if end > shift and b'"' not in text[:end].translate(None, _NEITHER).replace(b'""', b""):
+        end = data.rfind(b"\n") + 1
+        marks = self._before.translate(None, _NEITHER) + data.translate(None, _NEITHER)
+        marks = marks[: marks.rfind(b"\n") + 1]
+        if end > 0 and b'"' not in marks.replace(b'""', b""):
             # Every line has its quotes in pairs, so no cell goes over a line's end. What follows the last one is looked
             # at by itself.
-            self.records += text.count(b"\n", shift)
+            self.records += marks.count(b"\n") - self._before.count(b"\n")
             self._before = b"\n"
-            if end < len(text):
-                self._last_end(text[end:])
-            return end - shift
+            if end < len(data):
+                self._last_end(data[end:])
+            return end
+        shift = len(self._before)
+        text = self._before + data
         open_at = text.rfind(b'"') if text.count(b'"') % 2 else len(text)
         pairs = b'"'.join(text[:open_at].split(b'"')[::2])
         if _UNUSUAL.search(pairs + text[open_at : open_at + 1]):

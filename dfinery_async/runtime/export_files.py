@@ -12,6 +12,7 @@ from dfinery_async.runtime.compression import Compressor, compressor
 from dfinery_async.runtime.export_parts import Answer
 from dfinery_async.runtime.files import AtomicFile
 from dfinery_async.runtime.threads import in_thread
+from dfinery_async.runtime.writeback import Writeback
 
 __all__ = ["TextFile", "check_columns"]
 
@@ -36,6 +37,7 @@ class TextFile:
         self.columns: tuple[str, ...] | None = None
         self.rows: int = 0
         self._file = file
+        self._writeback = Writeback(file)
         self._form = form
         self._zone = zone
         self._kinds = kinds
@@ -50,7 +52,10 @@ class TextFile:
         start = self._file.size
         columns = check_columns(self.columns, answer)
         try:
-            rows = await self._write(answer)
+            try:
+                rows = await self._write(answer)
+            finally:
+                await self._writeback.ended()
         except BaseException:
             self._file.truncate(start)
             raise
@@ -71,12 +76,16 @@ class TextFile:
                     await asyncio.sleep(0)
         await self._put(writer.finish(complete=answer.complete), packer)
         if packer is not None:
-            self._file.write(await in_thread(packer.flush))
+            self._append(await in_thread(packer.flush))
         return writer.rows
 
     async def _put(self, data: bytes, packer: Compressor | None) -> None:
+        self._append(data if packer is None else await in_thread(packer.compress, data))
+
+    def _append(self, data: bytes) -> None:
         # Plain writes are not worth a thread: at the speed of a network it costs more than it saves.
-        self._file.write(data if packer is None else await in_thread(packer.compress, data))
+        self._file.write(data)
+        self._writeback.grew(len(data))
 
 
 def check_columns(known: tuple[str, ...] | None, answer: Answer) -> tuple[str, ...]:
