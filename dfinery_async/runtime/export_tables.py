@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import tempfile
 from collections import Counter
@@ -18,7 +17,7 @@ from dfinery_async.core.csv_rows import CsvCopy
 from dfinery_async.errors import ConfigError, ExportError
 from dfinery_async.runtime.export_files import check_columns
 from dfinery_async.runtime.export_parts import Answer
-from dfinery_async.runtime.threads import in_thread
+from dfinery_async.runtime.threads import Behind, in_thread
 
 __all__ = ["Tables", "need_arrow"]
 
@@ -106,12 +105,15 @@ class Tables:
     async def save(self, file: BinaryIO) -> int:
         """Write all rows as Parquet; returns how many. Raises as `batches` does."""
         typed = self._typed()
-        goal = import_module("dfinery_async.runtime.arrow.parquet").ParquetFile(file, typed.schema)
+        parquet = import_module("dfinery_async.runtime.arrow.parquet")
+        goal = parquet.ParquetFile(file, typed.schema)
         try:
-            batches: Iterator[Any] = typed.batches()
+            groups: Iterator[list[Any]] = parquet.groups(typed.batches())
             rows = 0
-            while (count := await in_thread(goal.write, batches)) is not None:
-                rows += count
+            async with Behind() as behind:  # one group is written while the next one is typed
+                while (group := await in_thread(next, groups, None)) is not None:
+                    rows += sum(batch.num_rows for batch in group)
+                    await behind.start(goal.write, group)
             await in_thread(goal.finish)
         finally:
             goal.abandon()
@@ -126,29 +128,15 @@ async def _read(table: Any, answer: Answer) -> None:
     """Read an answer into a table: one block is parsed in a thread while the next one arrives."""
     copy = CsvCopy(len(answer.header.columns))
     taken = 0
-    parsing: asyncio.Task[None] | None = None
     blocks: list[bytes] = []
-
-    async def parse() -> None:
-        nonlocal taken, parsing
-        if parsing is not None:
-            await parsing
-        block, rows = b"".join(blocks), copy.rows - taken
-        blocks.clear()
-        taken = copy.rows
-        parsing = asyncio.create_task(in_thread(table.add, block, rows))
-
-    try:
-        while data := await answer.take():
-            blocks.append(copy.feed(data))
-            if sum(map(len, blocks)) >= _BLOCK:
-                await parse()
-        blocks.append(copy.finish(complete=answer.complete))
-        await parse()
-        if parsing is not None:
-            await parsing
-        await in_thread(table.finish)
-    finally:
-        if parsing is not None:
-            await asyncio.wait({parsing})
-            parsing.exception()  # asyncio must not print it where another error came first
+    async with Behind() as behind:
+        more = True
+        while more:
+            data = await answer.take()
+            more = bool(data)
+            blocks.append(copy.feed(data) if more else copy.finish(complete=answer.complete))
+            if not more or sum(map(len, blocks)) >= _BLOCK:
+                await behind.start(table.add, b"".join(blocks), copy.rows - taken)
+                blocks.clear()
+                taken = copy.rows
+    await in_thread(table.finish)

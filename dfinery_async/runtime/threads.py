@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
 
 import anyio
 
-__all__ = ["finished", "in_thread"]
+__all__ = ["Behind", "finished", "in_thread"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,3 +40,34 @@ async def finished(work: asyncio.Future[T]) -> T:
         work.exception()  # asyncio must not print what nobody waits for any more
         raise cancelled
     return work.result()
+
+
+class Behind:
+    """Does one thing at a time in a thread, while whoever hands it over prepares the next. Used with `async with`."""
+
+    def __init__(self) -> None:
+        self._work: asyncio.Future[Any] | None = None
+
+    async def start(self, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Wait until the last thing is done, and begin this one. Raises what the last one has raised."""
+        await self.ended()
+        call = functools.partial(function, *args, **kwargs)
+        self._work = asyncio.get_running_loop().run_in_executor(None, call)
+
+    async def ended(self) -> None:
+        """Wait until nothing goes on any more. Raises what the last thing has raised."""
+        work, self._work = self._work, None
+        if work is not None:
+            await finished(work)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self.ended()
+        except Exception:
+            if error is None:  # else the first error is the one that says what is wrong
+                raise

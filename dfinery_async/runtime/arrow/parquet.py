@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from dfinery_async.runtime.arrow import pa, pq
 
-__all__ = ["ParquetFile"]
+__all__ = ["ParquetFile", "groups"]
 
 _GROUP_ROWS = 256 * 1024
-_GROUP_BYTES = 24 * 1024 * 1024  # of a group's columns in memory, which are there twice while they are encoded
+_GROUP_BYTES = 10 * 1024 * 1024  # in memory, where one group is encoded while the next is gathered
 
 
 class ParquetFile:
-    """Writes batches into row groups of some size, since small ones are slow to read.
+    """Writes groups of rows.
 
     Args:
         file: where to; it is left open.
@@ -24,22 +24,11 @@ class ParquetFile:
     def __init__(self, file: BinaryIO, schema: Any) -> None:
         self._schema = schema
         self._writer = pq.ParquetWriter(pa.PythonFile(file, mode="w"), schema, compression="zstd")
-        self._group: list[Any] = []
-        self._rows = self._bytes = 0
 
-    def write(self, batches: Iterator[Any]) -> int | None:
-        """Take one batch more, for use in a thread. Returns its rows, `None` where there was none left."""
-        batch = next(batches, None)
-        if batch is None:
-            self._end_group()
-            return None
-        self._group.append(batch)
-        self._rows += batch.num_rows
-        self._bytes += batch.nbytes
-        if self._rows >= _GROUP_ROWS or self._bytes >= _GROUP_BYTES:
-            self._end_group()
-        rows: int = batch.num_rows
-        return rows
+    def write(self, group: Sequence[Any]) -> None:
+        """Write one group of rows, for use in a thread."""
+        table = pa.Table.from_batches(group, self._schema)
+        self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
 
     def finish(self) -> None:
         """Write what the file ends with."""
@@ -52,8 +41,17 @@ class ParquetFile:
         except (OSError, ValueError, pa.ArrowException):
             self._writer.is_open = False  # a full disk: closing it once more, when it is collected, helps nobody
 
-    def _end_group(self) -> None:
-        if self._rows:
-            self._writer.write_table(pa.Table.from_batches(self._group, self._schema), row_group_size=self._rows)
-        self._group = []
-        self._rows = self._bytes = 0
+
+def groups(batches: Iterable[Any]) -> Iterator[list[Any]]:
+    """Gather batches until they are as many rows, or bytes, as a group should have: small groups are slow to read."""
+    group: list[Any] = []
+    rows = size = 0
+    for batch in batches:
+        group.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            yield group
+            group, rows, size = [], 0, 0
+    if rows:
+        yield group
