@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
-from msgspec import field
 from msgspec.structs import force_setattr
 
 from dfinery_async.errors import DfineryError, InvalidInputError
@@ -83,7 +81,6 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
 
 
 _UTC = dt.UTC
-_now = partial(dt.datetime.now, _UTC)  # without a function of ours in between
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -109,7 +106,7 @@ class Event(_Named, frozen=True, kw_only=True):
 
     properties: Mapping[str, Any] | None = None
     items: Sequence[Mapping[str, Any]] | None = None
-    datetime: dt.datetime = field(default_factory=_now)
+    datetime: dt.datetime = cast("dt.datetime", None)
     log_id: str = cast("str", None)
 
     if TYPE_CHECKING:
@@ -134,7 +131,7 @@ class Event(_Named, frozen=True, kw_only=True):
             force_setattr(self, "items", check_items(self.items, "items"))
         moment = self.datetime
         if moment is None:
-            force_setattr(self, "datetime", _now())
+            force_setattr(self, "datetime", dt.datetime.now(_UTC))  # by name: tests of users may freeze it
         elif not isinstance(moment, dt.datetime):
             raise InvalidInputError(f"must be a datetime, not {type(moment).__name__}", field="datetime")
         elif moment.tzinfo is not _UTC:

@@ -493,6 +493,20 @@ def test_an_events_datetime_must_be_an_aware_one(value: Any, words: str) -> None
     assert caught.value.field == "datetime"
 
 
+class FrozenClock(dt.datetime):
+    """What freezegun and its like put in place of `datetime.datetime`."""
+
+    @classmethod
+    def now(cls, tz: dt.tzinfo | None = None) -> FrozenClock:
+        return cls(2025, 3, 1, 12, 0, 0, 123456, tzinfo=tz)
+
+
+def test_a_clock_that_a_users_tests_have_frozen_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dt, "datetime", FrozenClock)
+
+    assert b'"event_datetime":"2025-03-01T12:00:00.123Z"' in codec.encode_event(Event("e"))
+
+
 @pytest.mark.parametrize("arguments", [{}, {"datetime": None}])
 def test_an_event_happens_now_unless_told_otherwise(arguments: dict[str, Any]) -> None:
     before = dt.datetime.now(dt.UTC)
