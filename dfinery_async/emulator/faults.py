@@ -21,6 +21,7 @@ FaultKind = Literal[
 _KINDS: Final[tuple[str, ...]] = get_args(FaultKind)
 
 _STATUSES: Final = range(200, 600)
+_STATUS_DIGITS: Final = 3
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)?")
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
@@ -114,8 +115,8 @@ class Fault:
     def parse(cls, text: str) -> Fault:
         """Read the command line's form: `KIND[=VALUE][,OPTION=VALUE]...`.
 
-        The value is what the kind is about, or else its rate: `latency=50ms`, `5xx=2%`, `status=503`, `code=50000`,
-        `reset=1%`, `lost_answer=0.5%`, `throttle=5s`, `truncate=4096`, `drip=10ms`, `poison=df_bad`, `redirect=1%`.
+        The value is what the kind is about, or else its rate: `latency=50ms`, `5xx=2%` or `5xx=0.02`, `status=503`,
+        `code=50000`, `reset=1%`, `lost_answer=0.5%`, `throttle=5s`, `truncate=4096`, `drip=10ms`, `poison=df_bad`, `redirect=1%`.
         Options are the fields of a fault: `reset=1%,family=events,times=3`.
 
         Raises:
@@ -124,10 +125,11 @@ class Fault:
         first, *options = [part.strip() for part in text.split(",")]
         kind, equals, value = first.partition("=")
         values: dict[str, Any] = {}
+        main = "rate" if value.endswith("%") else _MAIN_OPTIONS.get(kind, "rate")
         if kind == "5xx":
             kind, values["status"] = "status", 500
+            main = "status" if value.isdecimal() and len(value) == _STATUS_DIGITS else "rate"
         if equals:
-            main = "rate" if value.endswith("%") else _MAIN_OPTIONS.get(kind, "rate")
             values[main] = _option(main, value)
         for option in options:
             name, equals, value = option.partition("=")
@@ -173,6 +175,14 @@ _MAIN_OPTIONS = {
 _OPTION_NAMES = frozenset(each.name for each in fields(Fault)) - {"kind", "payload"}
 
 
+_EXPECTED = {
+    "rate": "a share such as 2% or 0.02", "seconds": "a time such as 50ms or 5s", "times": "a whole number",
+    "after": "a whole number", "status": "an HTTP status such as 503", "code": "a code such as 50000",
+    "size": "a number of bytes", "processed": "true or false", "body": "json, html, empty or broken",
+    "form": "chunked, close, reset or json",
+}  # fmt: skip
+
+
 def _option(name: str, text: str) -> Any:  # noqa: PLR0911  # one line for each type of option
     try:
         match name:
@@ -192,7 +202,7 @@ def _option(name: str, text: str) -> Any:  # noqa: PLR0911  # one line for each 
             case _:
                 return text
     except (KeyError, ValueError):
-        raise ValueError(f"fault: {name}={text!r} can't be read") from None
+        raise ValueError(f"fault: {name}={text!r} can't be read; expected {_EXPECTED[name]}") from None
 
 
 def _option_text(name: str, value: Any) -> str:

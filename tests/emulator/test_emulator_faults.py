@@ -57,7 +57,10 @@ def exchange(emulator: Emulator, path: str = EVENTS, body: Any = BODY) -> bytes:
     [
         ("latency=50ms", Fault("latency", seconds=0.05)),
         ("latency=2s,rate=10%", Fault("latency", seconds=2, rate=0.1)),
+        ("5xx", Fault("status", status=500)),
         ("5xx=2%", Fault("status", status=500, rate=0.02)),
+        ("5xx=0.02", Fault("status", status=500, rate=0.02)),
+        ("5xx=503,rate=0.5", Fault("status", status=503, rate=0.5)),
         ("status=503,retry_after=7,body=html", Fault("status", status=503, retry_after="7", body="html")),
         ("code=50000", Fault("code", code=50000)),
         ("code=5%,code=40403", Fault("code", code=40403, rate=0.05)),
@@ -104,6 +107,11 @@ def test_a_fault_made_in_code_has_a_text_too() -> None:
 def test_faults_that_cannot_be_read(text: str) -> None:
     with pytest.raises(ValueError, match="fault"):
         Fault.parse(text)
+
+
+def test_what_can_be_read_is_said() -> None:
+    with pytest.raises(ValueError, match=r"rate='often' can't be read; expected a share such as 2% or 0.02"):
+        Fault.parse("reset=often")
 
 
 @pytest.mark.asyncio
