@@ -116,7 +116,8 @@ class Fault:
         """Read the command line's form: `KIND[=VALUE][,OPTION=VALUE]...`.
 
         The value is what the kind is about, or else its rate: `latency=50ms`, `5xx=2%` or `5xx=0.02`, `status=503`,
-        `code=50000`, `reset=1%`, `lost_answer=0.5%`, `throttle=5s`, `truncate=4096`, `drip=10ms`, `poison=df_bad`, `redirect=1%`.
+        `code=50000`, `reset=1%`, `lost_answer=0.5%`, `throttle=5s`, `truncate=4096`, `drip=10ms`, `poison=df_bad`,
+        `redirect=1%`.
         Options are the fields of a fault: `reset=1%,family=events,times=3`.
 
         Raises:
