@@ -14,7 +14,7 @@ from dfinery_async.cli.completion import completion_of
 from dfinery_async.cli.demo import demo
 from dfinery_async.cli.doctor import HELP as DOCTOR_HELP, doctor
 from dfinery_async.cli.emulate import emulate
-from dfinery_async.cli.exits import CliError, Exit, exit_of
+from dfinery_async.cli.exits import CliError, Exit, ending
 from dfinery_async.cli.output import warn
 from dfinery_async.cli.plan import HELP as PLAN_HELP, plan
 from dfinery_async.cli.typegen import HELP as TYPEGEN_HELP, typegen
@@ -62,8 +62,9 @@ def run(arguments: Sequence[str] | None = None) -> Exit:
         warn(str(error))
         return error.code
     except DfineryError as error:
-        warn(str(error))
-        return exit_of(error)
+        code, message = ending(error)
+        warn(message)
+        return code
     except BrokenPipeError:
         # Whoever read our output has gone. The interpreter must not stumble over it once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

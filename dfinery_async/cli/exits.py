@@ -6,7 +6,7 @@ import enum
 
 from dfinery_async import errors
 
-__all__ = ["CliError", "Exit", "exit_of"]
+__all__ = ["CliError", "Exit", "ending", "exit_of"]
 
 
 class Exit(enum.IntEnum):
@@ -47,3 +47,9 @@ def exit_of(error: errors.DfineryError) -> Exit:
             return Exit.UNREACHABLE  # whatever answers at this address, it is not the API
         case _:
             return Exit.INCOMPLETE
+
+
+def ending(error: errors.DfineryError) -> tuple[Exit, str]:
+    """Return the exit code and what people are told of an error that ended a command."""
+    code = exit_of(error)
+    return code, f"{error}; `dfinery doctor` shows how far one gets" if code is Exit.UNREACHABLE else str(error)

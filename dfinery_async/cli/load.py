@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from dfinery_async.cli.exits import CliError, Exit, exit_of
+from dfinery_async.cli.exits import CliError, Exit, ending
 from dfinery_async.cli.grouped import GroupedReading
 from dfinery_async.cli.interrupts import Interrupts
 from dfinery_async.cli.output import warn
@@ -159,7 +159,7 @@ class Load:
         if self._failure is not None:
             return self._failure.code, str(self._failure)
         error = lost_cause(producer, stats, self._give_up_after)
-        return None if error is None else (exit_of(error), str(error))
+        return None if error is None else ending(error)
 
     def _result(self, report: Report, ended: tuple[Exit, str] | None) -> LoadResult:
         for text, count in self._refusals.items():

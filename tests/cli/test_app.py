@@ -92,7 +92,11 @@ def test_the_exit_code_of_an_error_that_ends_a_command(dfinery, monkeypatch):
 
     monkeypatch.setattr(demo, "run", fail)
 
-    assert dfinery("demo") == (4, "", "dfinery: could not connect\n")
+    assert dfinery("demo") == (
+        4,
+        "",
+        "dfinery: could not connect; `dfinery doctor` shows how far one gets\n",
+    )
 
 
 @pytest.mark.parametrize("missing", ["cyclopts", "rich"])
