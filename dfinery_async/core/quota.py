@@ -50,13 +50,13 @@ class QuotaWindow:
         self._ended: float | None = None  # that of the window before
         self._late = 0  # calls that were under way when it ended
         self._seen_at = -math.inf  # when `remaining` was heard
-        self._placed = False  # whether the last reply was one of this window, by the server's own clock
+        self._placed_until = -math.inf  # its end, if the last reply was of it by the server's own clock
         self._sharing = FairShare()
         self.leased: bool = False  # whether leases say what others leave, and not what we see of them
         self.dated: bool = False  # whether the window's end was told by the server's clock
         self.made: int = 0  # calls in all
         self.answered: int = 0  # of those, how many a reply has counted
-        self.heard: int = 0  # and how many in this window
+        self._answered_before = 0  # and how many of them before this window
 
     @property
     def alone(self) -> bool:
@@ -72,6 +72,11 @@ class QuotaWindow:
     def guessed(self) -> bool:
         """Whether the window's end is our own guess."""
         return self._guessed
+
+    @property
+    def heard(self) -> int:
+        """Calls that a reply has counted in this window."""
+        return self.answered - self._answered_before
 
     def share_with(self, clients: int) -> None:
         """Take in how many share the quota, from who knows."""
@@ -93,28 +98,31 @@ class QuotaWindow:
     def observe(self, seen: Observation, now: float) -> None:
         """Take in what a reply says; the reply has counted its own call."""
         self._roll(now)
-        self._spent = max(0, self._spent - 1)
+        if self._spent:
+            self._spent -= 1
         self._sharing.own += 1
         if seen.period is not None:
             self.observed = True
             if seen.period != self.period:
                 self.period = seen.period
                 self._shorten(now)
-        self._placed = False
+        self._placed_until = -math.inf
         if seen.reset_in is not None and not self._place(seen, seen.reset_in, now):
             return  # a late reply of a window before: its count says nothing of this one
-        self._placed = seen.reset is not None and seen.reset == self._key
         if seen.remaining is not None:
             self._count(seen.remaining, now)
+        if seen.reset is not None and seen.reset == self._key and self.reset_at is not None and not self._guessed:
+            self._placed_until = self.reset_at
 
     def recount(self, remaining: int, now: float) -> bool:
         """Take in a reply that differs from the last one in its count alone, as `observe` would.
 
         Returns `False` where the last one does not tell enough of this one, and `observe` has to be asked.
         """
-        if not self._placed or self._guessed or self.reset_at is None or now >= self.reset_at:
+        if now >= self._placed_until:
             return False
-        self._spent = max(0, self._spent - 1)
+        if self._spent:
+            self._spent -= 1
         self._sharing.own += 1
         self._count(remaining, now)
         return True
@@ -177,7 +185,7 @@ class QuotaWindow:
         """Calls that may still be made in this window, as far as it is known."""
         if self.remaining is None:
             return math.inf
-        left = float(self.remaining - self._spent)
+        left = self.remaining - self._spent
         return left if self._share >= 1 else min(left, self._limit * self._share - self._spent_in_window)
 
     def pace(self, now: float) -> float | None:
@@ -218,7 +226,7 @@ class QuotaWindow:
     def _end(self) -> None:
         self._ended, self._late = self._key, self._spent
         self.reset_at = self._key = None
-        self._placed = False
+        self._placed_until = -math.inf
         self.remaining = None
         self._guessed = False
         self._spent_in_window = self._spent
@@ -229,6 +237,7 @@ class QuotaWindow:
         self._hold_until = min(self._hold_until, latest + self.jitter())
         if self.reset_at is not None and self.reset_at > latest:
             self.reset_at, self._guessed = latest, True  # the next reply tells when it really ends
+            self._placed_until = -math.inf
 
     def jitter(self) -> float:
         """The seconds over which those who wait for one reset come back."""
@@ -240,27 +249,21 @@ class QuotaWindow:
         As many larger ones may follow it as calls were under way when it came. One more shows that the limit was
         raised, or that another server counts.
         """
-        if self.reset_at is None:
-            self.reset_at, self._guessed = now + min(self.period, _LONGEST_GUESS), True
-        if self.remaining is None:
-            self.heard, known = 0, 1.0
-        else:
-            known = self._limit
-        self.answered += 1
-        self.heard += 1
-        if self.remaining is not None and remaining > self.remaining and self._overtaken > 0:
-            self._overtaken -= 1
-        else:
-            self._share_out(remaining, now)
-            self.remaining = remaining
-            self._overtaken = self._spent
-            self._seen_at = now
-        self._limit = max(known, self.remaining + self._spent_in_window - self._spent)
-
-    def _share_out(self, remaining: int, now: float) -> None:
-        """See what others use."""
-        if self.remaining is None:
+        known, spent = self.remaining, self._spent
+        if known is None:
+            if self.reset_at is None:
+                self.reset_at, self._guessed = now + min(self.period, _LONGEST_GUESS), True
+            self._answered_before = self.answered
+            self._limit = 1.0
             self._sharing.begin(remaining, now, self.span())
-        elif now >= self._sharing.due and self.reset_at is not None:
-            left = min(self.reset_at - now, self._horizon)
-            self._sharing.look(remaining, self._spent, now, left, self.span())
+        self.answered += 1
+        if known is not None and remaining > known and self._overtaken > 0:
+            self._overtaken -= 1
+            remaining = known
+        else:
+            if now >= self._sharing.due:
+                left = min((self.reset_at or now) - now, self._horizon)
+                self._sharing.look(remaining, spent, now, left, self.span())
+            self.remaining, self._overtaken, self._seen_at = remaining, spent, now
+        if (limit := remaining + self._spent_in_window - spent) > self._limit:
+            self._limit = limit

@@ -96,16 +96,16 @@ class QuotaReader:
         self._dated = False
         self._at = -1  # which header has the count, in the last reply that was read whole; and its name
         self._name: str | bytes = ""
-        self._before: list[tuple[str, str] | tuple[bytes, bytes]] = []  # the headers before it
-        self._after: list[tuple[str, str] | tuple[bytes, bytes]] = []
+        self._frame: list[tuple[str, str] | tuple[bytes, bytes]] = []  # all headers of that reply
 
     def recount(self, headers: Headers | RawHeaders) -> int | None:
         """Return the count of a reply that differs from the last one read in nothing else; `None` for any other."""
-        at = self._at
-        if 0 <= at < len(headers) and headers[:at] == self._before and headers[at + 1 :] == self._after:
-            name, count = headers[at]
-            if name == self._name and count.isdigit() and count.isascii() and len(count) < _LONGEST_COUNT:
-                return int(count)
+        at, frame = self._at, self._frame
+        if at < 0 or len(headers) != len(frame):
+            return None
+        name, count = frame[at] = headers[at]  # so that one comparison of the lists compares all the others
+        if headers == frame and name == self._name and count.isdigit() and count.isascii():
+            return int(count) if len(count) < _LONGEST_COUNT else None
         return None
 
     def read(self, headers: Headers | RawHeaders, wall: float) -> Observation:
@@ -137,7 +137,7 @@ class QuotaReader:
         counts = [at for at, (name, _) in enumerate(decoded) if self._kind(name) == _COUNTS]
         self._same = same if len(counts) == 1 else []  # of several counts the smallest one counts
         self._at, self._name = (counts[0], headers[counts[0]][0]) if self._same else (-1, "")
-        self._before, self._after = list(headers[: self._at]), list(headers[self._at + 1 :])
+        self._frame = list(headers)
         self._date = _parse_date(dates[0]) if dates else None
         self._period, self._reset, self._dated = seen.period, seen.reset, seen.dated
         return seen

@@ -118,11 +118,12 @@ class Pacer:
         """Take leave for one call, if it may be made now; if not, `on_credit` is called when there is some."""
         if self._failure is not None:
             raise self._failure
-        if self._waiters or not self._take():
-            self._wanted = True
-            self._draw()
-            return False
-        return True
+        if self._credits > 0 and not self._waiters:
+            self.spend()
+            return True
+        self._wanted = True
+        self._draw()
+        return False
 
     async def take(self, deadline: float) -> None:
         """Wait for leave for one call.

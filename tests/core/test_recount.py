@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import math
 import random
 from collections.abc import Callable, Iterator
 
@@ -101,7 +102,7 @@ def _takes_any(window: QuotaWindow, reader: QuotaReader, headers: RawHeaders, no
 def _forgets_the_window(window: QuotaWindow, reader: QuotaReader, headers: RawHeaders, now: float) -> bool:
     remaining = reader.recount(headers)
     if remaining is not None:
-        window._placed = True
+        window._placed_until = math.inf
     return short(window, reader, headers, now)
 
 
