@@ -114,18 +114,18 @@ class QuotaWindow:
         if seen.reset is not None and seen.reset == self._key and self.reset_at is not None and not self._guessed:
             self._placed_until = self.reset_at
 
-    def recount(self, remaining: int, now: float) -> bool:
+    def recount(self, remaining: int, now: float) -> float | None:
         """Take in a reply that differs from the last one in its count alone, as `observe` would.
 
-        Returns `False` where the last one does not tell enough of this one, and `observe` has to be asked.
+        Returns what `available` does; `None` where the last one does not tell enough of this one, and `observe` has to
+        be asked.
         """
         if now >= self._placed_until:
-            return False
+            return None
         if self._spent:
             self._spent -= 1
         self._sharing.own += 1
-        self._count(remaining, now)
-        return True
+        return self._count(remaining, now)
 
     def _place(self, seen: Observation, reset_in: float, now: float) -> bool:
         """Find the window that a reply speaks of. Returns whether it is the present one, as far as can be told."""
@@ -243,8 +243,8 @@ class QuotaWindow:
         """The seconds over which those who wait for one reset come back."""
         return min(2.0, self.period / 20)
 
-    def _count(self, remaining: int, now: float) -> None:
-        """Take in a count. Replies overtake each other: within a window the smallest count is the newest.
+    def _count(self, remaining: int, now: float) -> float:
+        """Take in a count; returns the calls left. Replies overtake each other: the smallest count is the newest.
 
         As many larger ones may follow it as calls were under way when it came. One more shows that the limit was
         raised, or that another server counts.
@@ -267,3 +267,4 @@ class QuotaWindow:
             self.remaining, self._overtaken, self._seen_at = remaining, spent, now
         if (limit := remaining + self._spent_in_window - spent) > self._limit:
             self._limit = limit
+        return remaining - spent if self._share >= 1 else self.available()

@@ -181,11 +181,13 @@ class Pacer:
         window = self.window
         self._heard = True
         remaining = self._reader.recount(headers)
-        if remaining is None or not window.recount(remaining, now):
+        left = None if remaining is None else window.recount(remaining, now)
+        if left is None:
             window.observe(self._reader.read(headers, clock.wall()), now)
+            left = window.available()
         if not throttled:
             self._throttles = 0
-        if self._asleep or window.available() <= 0:
+        if self._asleep or left <= 0:
             self._recheck(now)
 
     def throttled(self, retry_after: float | None = None) -> float:

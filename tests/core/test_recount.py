@@ -50,7 +50,8 @@ def look(window: QuotaWindow, now: float) -> tuple[object, ...]:
 def short(window: QuotaWindow, reader: QuotaReader, headers: RawHeaders, now: float) -> bool:
     """What the pacer does. Returns whether the short way was enough."""
     remaining = reader.recount(headers)
-    if remaining is not None and window.recount(remaining, now):
+    if remaining is not None and (left := window.recount(remaining, now)) is not None:
+        assert left == window.available()
         return True
     window.observe(reader.read(headers, NOON + now), now)
     return False
@@ -58,7 +59,8 @@ def short(window: QuotaWindow, reader: QuotaReader, headers: RawHeaders, now: fl
 
 def differ(seed: int, take_in: Callable[[QuotaWindow, QuotaReader, RawHeaders, float], bool]) -> tuple[bool, int]:
     """Whether a window that takes the short way is ever seen to differ from one that does not; how often it went."""
-    quick, slow = QuotaWindow(500, 60.0), QuotaWindow(500, 60.0)
+    share = (1.0, 0.5)[seed % 2]
+    quick, slow = (QuotaWindow(500, 60.0, share=share) for _ in range(2))
     readers, went = (QuotaReader(), QuotaReader()), 0
     for now, what, headers in replies(seed):
         if what == "reply":
@@ -91,9 +93,27 @@ def test_a_count_that_is_none_is_left_to_the_long_way() -> None:
     assert reader.recount(headers[:1]) is None
 
 
+def test_a_window_knows_how_many_replies_it_has_counted() -> None:
+    window, reader = QuotaWindow(500, 60.0), QuotaReader()
+
+    def reply(remaining: int, reset: int, now: float) -> None:
+        headers = [
+            (b"x-ratelimit-limit", b"1m"),
+            (b"x-ratelimit-remaining", b"%d" % remaining),
+            (b"x-ratelimit-reset", b"%d" % (NOON + reset)),
+        ]
+        short(window, reader, headers, now)
+
+    for number in range(3):
+        reply(499 - number, 60, float(number))
+    assert (window.heard, window.answered) == (3, 3)
+    reply(499, 120, 61.0)
+    assert (window.heard, window.answered) == (1, 4)
+
+
 def _takes_any(window: QuotaWindow, reader: QuotaReader, headers: RawHeaders, now: float) -> bool:
     counts = [int(value) for name, value in headers if name == b"X-RateLimit-Remaining"]
-    if window.recount(counts[0], now):
+    if window.recount(counts[0], now) is not None:
         return True
     window.observe(reader.read(headers, NOON + now), now)
     return False
