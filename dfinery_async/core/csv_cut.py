@@ -8,6 +8,7 @@ are decoded, and no character is ever cut in two.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from dfinery_async.errors import ExportError
 
@@ -24,6 +25,8 @@ _QUOTED = re.compile(rb'"(?<=[,\n]")[^"]*+(?>(?:"(?:"|,")[^"]*+)*)("?)')
 _UNUSUAL = re.compile(rb'"(?:(?<![,\n"]")|[^,\r\n"])')  # of a text in which each pair is one quote
 
 _NEITHER = bytes(each for each in range(256) if each not in b'"\n')
+
+_AT_ONCE = 64 * 1024  # bytes that are looked through at once: what fits a cache, and needs no new pages each time
 
 _IN_CELL = b',"'  # what the next slice has to be read after, when the last one ended inside a quoted cell,
 _AFTER_QUOTE = b',""'  # or after a quote that may be the first of two
@@ -52,6 +55,11 @@ class RecordCutter:
         return self._before == _IN_CELL
 
     @property
+    def held(self) -> Sequence[bytes]:
+        """The begin of a record whose end has not come yet, in pieces."""
+        return self._held
+
+    @property
     def rest(self) -> bytes:
         """The begin of a record whose end has not come yet."""
         return b"".join(self._held)
@@ -62,17 +70,28 @@ class RecordCutter:
         Raises:
             ExportError: a record is longer than `max_record`.
         """
-        end = self._last_end(data)
+        held = self._held
+        end = self.follow(data)
         if end == 0:
-            self._hold(data)
             return b""
-        held, self._held, self._held_size = self._held, [], 0
         if end == len(data) and not held:
             return data
-        block = b"".join((*held, memoryview(data)[:end]))
+        return b"".join((*held, memoryview(data)[:end]))
+
+    def follow(self, data: bytes) -> int:
+        """Return where the last record ends that ends in `data`, 0 where none does, without putting any together.
+
+        What stands behind it is held, and `held` is new then.
+
+        Raises:
+            ExportError: a record is longer than `max_record`.
+        """
+        end = self._last_end(data)
+        if end > 0:
+            self._held, self._held_size = [], 0
         if end < len(data):
             self._hold(data[end:])
-        return block
+        return end
 
     def _hold(self, data: bytes) -> None:
         self._held.append(data)
@@ -92,12 +111,11 @@ class RecordCutter:
 
     def _last_end_among_quotes(self, data: bytes) -> int:
         end = data.rfind(b"\n") + 1
-        marks = self._before.translate(None, _NEITHER) + data.translate(None, _NEITHER)
-        marks = marks[: marks.rfind(b"\n") + 1]
-        if end > 0 and b'"' not in marks.replace(b'""', b""):
+        *lines, _ = _marks(self._before + data[:_AT_ONCE], data).split(b"\n")
+        if end > 0 and not any(len(quotes) % 2 for quotes in set(lines)):
             # Every line has its quotes in pairs, so no cell goes over a line's end. What follows the last one is looked
             # at by itself.
-            self.records += marks.count(b"\n") - self._before.count(b"\n")
+            self.records += len(lines) - self._before.count(b"\n")
             self._before = b"\n"
             if end < len(data):
                 self._last_end(data[end:])
@@ -144,3 +162,13 @@ class RecordCutter:
                 return newline + 1 - shift
             right = start
         return max(text.rfind(b"\n", shift, right) + 1 - shift, 0)
+
+
+def _marks(first: bytes, data: bytes) -> bytes:
+    """Return the quotes and newlines of `data` in order, where `first` stands for its begin."""
+    if len(data) <= _AT_ONCE:
+        return first.translate(None, _NEITHER)
+    slices = [
+        data[start : start + _AT_ONCE].translate(None, _NEITHER) for start in range(_AT_ONCE, len(data), _AT_ONCE)
+    ]
+    return b"".join((first.translate(None, _NEITHER), *slices))

@@ -16,7 +16,7 @@ from dfinery_async.core.csv_cut import MAX_RECORD, RecordCutter
 from dfinery_async.core.reply import read_export_failure
 from dfinery_async.errors import ExportError, ExportInterrupted
 
-__all__ = ["MAX_RECORD", "CsvCopy", "CsvRows", "Header", "read_header", "trailing_failure"]
+__all__ = ["MAX_RECORD", "CsvBlocks", "CsvCopy", "CsvRows", "Header", "read_header", "trailing_failure"]
 
 _BOM = b"\xef\xbb\xbf"
 _SLICE = 64 * 1024  # small enough that the csv module's limit for a cell is out of reach of usual records
@@ -84,7 +84,6 @@ class _Body:
         self._rows = before
         self._width = width
         self._cutter = RecordCutter(max_record)
-        self._last_block = b""
         self._tail = b""
 
     @property
@@ -95,7 +94,6 @@ class _Body:
     def _cut(self, data: bytes) -> bytes:
         block = self._cutter.feed(data)
         if block:
-            self._last_block = block
             self._tail = (self._tail + block[-_TAIL:])[-_TAIL:]
         return block
 
@@ -186,19 +184,20 @@ class CsvRows(_Body):
         return rows
 
 
-class CsvCopy(_Body):
-    """Passes what follows the header on unchanged, counts its rows, and reads only the last ones to check its end.
+class CsvBlocks(_Body):
+    """Cuts what follows the header into blocks of whole records, and reads only the last ones to check its end.
 
     Args:
         width: how many columns the header has.
         max_record: bytes of one record at the most.
 
     Attributes:
-        rows: how many were passed on so far. Blank lines in the middle are counted.
+        rows: how many were given so far. Blank lines in the middle are counted.
     """
 
     def __init__(self, width: int, *, max_record: int = MAX_RECORD) -> None:
         super().__init__(width, max_record=max_record)
+        self._last_block = b""
         self._rows_before_block = 0
 
     def feed(self, data: bytes) -> bytes:
@@ -210,6 +209,7 @@ class CsvCopy(_Body):
         before = self._cutter.records
         block = self._cut(data)
         if block:
+            self._last_block = block
             self._rows_before_block = before
             self._rows = self._cutter.records
         return block
@@ -224,6 +224,49 @@ class CsvCopy(_Body):
         if last:
             self._rows = self._rows_before_block + len(self._read(last, self._rows_before_block))
         return rest
+
+
+class CsvCopy(_Body):
+    """Looks at what follows the header while it is passed on as it is, and reads only the last rows to check its end.
+
+    It puts nothing together and keeps no more than two slices, so a copy costs one look at its bytes.
+
+    Args:
+        width: how many columns the header has.
+        max_record: bytes of one record at the most.
+
+    Attributes:
+        rows: how many passed so far. Blank lines in the middle are counted.
+        newline_missing: after `finish`, whether the last row has no newline.
+    """
+
+    def __init__(self, width: int, *, max_record: int = MAX_RECORD) -> None:
+        super().__init__(width, max_record=max_record)
+        self.newline_missing: bool = False
+        self._last: tuple[bytes | memoryview, ...] = ()
+        self._rows_before_last = 0
+
+    def feed(self, data: bytes) -> None:
+        """Look at what has been passed on.
+
+        Raises:
+            ExportError: a row is too long.
+        """
+        before, held = self._cutter.records, self._cutter.held
+        end = self._cutter.follow(data)
+        self._tail = (self._tail + data[-_TAIL:])[-_TAIL:]
+        if end:
+            self._last = (*held, memoryview(data)[:end])
+            self._rows_before_last = before
+            self._rows = self._cutter.records
+
+    def finish(self, *, complete: bool = True) -> None:
+        """Check the end, once nothing more comes. The arguments and errors are those of `CsvRows.finish`."""
+        rest = self._rest(complete=complete)
+        self.newline_missing = bool(rest)
+        last = b"".join((*self._last, rest))
+        if last:
+            self._rows = self._rows_before_last + len(self._read(last, self._rows_before_last))
 
 
 def trailing_failure(tail: bytes) -> str | None:

@@ -81,12 +81,13 @@ class _CsvWriter:
         return self._header.raw if self._header.raw.endswith(b"\n") else self._header.raw + self._newline
 
     def feed(self, data: bytes) -> bytes:
-        return self._body.feed(data)
+        self._body.feed(data)
+        return data
 
     def finish(self, *, complete: bool) -> bytes:
+        self._body.finish(complete=complete)
         # A newline that the server left out has to stand there, since rows of another part may follow.
-        rest = self._body.finish(complete=complete)
-        return rest + self._newline if rest else b""
+        return self._newline if self._body.newline_missing else b""
 
 
 class _SafeCsvWriter:

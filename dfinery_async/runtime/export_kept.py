@@ -99,8 +99,9 @@ class KeptAnswers:
         with AtomicFile(self.path(call)) as file:
             file.write(answer.header.raw)
             while data := await answer.take():
-                file.write(copy.feed(data))
-            file.write(copy.finish(complete=answer.complete))
+                file.write(data)
+                copy.feed(data)
+            copy.finish(complete=answer.complete)
             file.commit()
 
     def check(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
@@ -90,7 +91,7 @@ class ExportStream:
     def __init__(self, source: ExportSource, endpoint: Endpoint, body: bytes, tasks: TaskOwner) -> None:
         self.status: int = 0
         self.complete: bool = False
-        self._chunks: list[bytes] = []
+        self._chunks: deque[bytes] = deque()
         self._size = 0
         self._ended = False
         self._error: BaseException | None = None
@@ -115,7 +116,7 @@ class ExportStream:
         return self.status
 
     async def take(self) -> bytes:
-        """Return what has arrived since the last call, at least one byte; nothing at the end.
+        """Return more of what has arrived, at least one byte; nothing at the end.
 
         Raises:
             DfineryError: what the source raised: the answer broke off, the client was closed.
@@ -127,10 +128,10 @@ class ExportStream:
                 return b""
             self._ready.clear()
             await self._ready.wait()
-        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks.clear()
-        self._size = 0
-        self._room.set()
+        data = self._chunks.popleft()
+        self._size -= len(data)
+        if self._size < _ROOM:
+            self._room.set()
         return data
 
     async def aclose(self) -> None:
