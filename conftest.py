@@ -2,7 +2,14 @@
 
 import asyncio
 
+from hypothesis import HealthCheck, settings
+
 pytest_plugins = ["canary", "pytester"]
+
+
+# No test depends on speed: on a busy machine hypothesis would fail examples that take long to run or to make.
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_configure() -> None:

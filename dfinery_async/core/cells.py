@@ -87,11 +87,11 @@ def _boolean(text: str) -> bool:
 
 
 def _list_of(kind: type[Any], what: str) -> CellReader:
-    decode = msgspec.json.Decoder(list[kind]).decode  # type: ignore[valid-type]
+    decoder: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
 
     def read(text: str) -> Any:
         try:
-            return decode(text)
+            return decoder.decode(text)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             raise LineError(f"must be a JSON list of {what}") from None
 

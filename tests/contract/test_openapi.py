@@ -83,7 +83,7 @@ def well_made(case: Any, part: ParameterLocation) -> bool:
 
 
 @api.parametrize()
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_the_emulator_keeps_to_the_file(case, emulator):
     if well_made(case, ParameterLocation.QUERY):
         case.query["service_id"] = emulator.service_id

@@ -137,7 +137,7 @@ def test_merged_work_proves_nothing_of_events(family: Family) -> None:
     assert caps.events == 20
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(LIMITS, st.integers(1, 64), st.integers())
 def test_a_real_limit_is_found_and_a_higher_one_as_well(limit: int, in_air: int, seed: int) -> None:
     caps = Caps()
@@ -147,7 +147,7 @@ def test_a_real_limit_is_found_and_a_higher_one_as_well(limit: int, in_air: int,
     assert caps.events == 100
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(LIMITS, st.integers(1, 64), st.integers())
 def test_a_limit_that_falls_is_found_again(limit: int, in_air: int, seed: int) -> None:
     caps = Caps()
@@ -156,7 +156,7 @@ def test_a_limit_that_falls_is_found_again(limit: int, in_air: int, seed: int) -
     assert limit - 1 <= caps.proven <= limit
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(LIMITS)
 def test_a_bound_comes_back_and_a_real_limit_costs_one_refusal_in_a_thousand(limit: int) -> None:
     assert comes_back(Caps())

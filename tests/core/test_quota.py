@@ -828,7 +828,7 @@ def run(
     return surprises, losses
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**32),
     st.integers(9, 200),
@@ -889,7 +889,7 @@ def test_the_check_of_shares_finds_a_window_that_takes_a_share_of_the_rest_again
     assert server.accepted[1] > 59
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32), st.integers(40, 200), st.sampled_from([0.25, 0.5, 0.9]))
 def test_a_share_is_kept_in_every_window(seed: int, limit: int, share: float) -> None:
     chance = random.Random(seed)
@@ -902,7 +902,7 @@ def test_a_share_is_kept_in_every_window(seed: int, limit: int, share: float) ->
         assert share * limit - 8 <= server.accepted[number] <= share * limit + 9
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32), st.integers(40, 200))
 def test_others_who_use_the_same_quota_are_made_room_for(seed: int, limit: int) -> None:
     chance = random.Random(seed)
@@ -914,7 +914,7 @@ def test_others_who_use_the_same_quota_are_made_room_for(seed: int, limit: int) 
     assert all(server.used[number] >= limit - 3 for number in range(1, 4))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32), st.integers(40, 200))
 def test_calls_without_a_reply_cost_at_most_as_many_refusals(seed: int, limit: int) -> None:
     chance = random.Random(seed)

@@ -205,7 +205,7 @@ KNOWN_TEXTS = st.one_of(
 ).filter(lambda text: text and not any("\ud800" <= each <= "\udfff" for each in text))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from([None, *DataType]), st.lists(KNOWN_TEXTS, min_size=1, max_size=4), st.sampled_from(ZONES))
 def test_columns_are_read_as_rows_are(kind, texts, zone):
     type_row = row_typer(["mine"], zone, {"mine": kind})
@@ -229,7 +229,7 @@ def in_utc(value):
     return value.astimezone(dt.UTC) if isinstance(value, dt.datetime) else value
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.one_of(st.none(), KNOWN_TEXTS), max_size=6), st.integers(0, 6))
 def test_an_inferred_kind_fits_wherever_the_column_is_cut(texts, cut):
     kind = cells.inferred_kind(pa.array(texts[:cut], pa.string()), SEOUL, None)
