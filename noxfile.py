@@ -91,6 +91,8 @@ SLOW = (
     "tests/runtime/test_cancellation.py",
     "tests/runtime/test_export_framing.py",
     "tests/runtime/test_faults_over_loopback.py",
+    "tests/runtime/test_load_plan_holds.py",
+    "tests/runtime/test_pacing.py",
     "tests/runtime/test_shutdowns.py",
     "tests/runtime/test_spool_faults.py",
     "tests/runtime/test_spool_workers.py",
@@ -144,7 +146,9 @@ def slow(session: nox.Session) -> None:
 
 def _measure_core(session: nox.Session) -> None:
     data = {"COVERAGE_FILE": str(Path(session.create_tmp()) / ".coverage")}
-    session.run("coverage", "run", "-m", "pytest", "-qq", "tests/core", env=data)
+    session.run("coverage", "erase", env=data)
+    session.run("coverage", "run", "-m", "pytest", *SIDE_BY_SIDE, "tests/core", env=data)
+    session.run("coverage", "combine", "-q", env=data)
     session.run("coverage", "report", f"--include={PACKAGE}/core/*", "--fail-under=100", "--precision=2", env=data)
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from dfinery_async.core import csv_rows
 from dfinery_async.core.csv_cut import RecordCutter
@@ -322,6 +322,7 @@ def test_every_cut_of_an_answer_is_seen_unless_it_ends_a_row():
     assert len(ends) == data.count(b'lines",,') + data.count(b'null,"[') + 1
 
 
+@settings(max_examples=25)
 @given(TABLES, ENDS, QUOTING)
 def test_quotes_in_more_bytes_than_are_looked_at_at_once_are_found_as_in_few(table, end, quoting):
     data = written(table * (1 + 150_000 // max(1, len(written(table, end, quoting)))), end, quoting)

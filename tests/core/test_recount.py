@@ -76,11 +76,11 @@ def differ(seed: int, take_in: Callable[[QuotaWindow, QuotaReader, RawHeaders, f
 
 def test_both_ways_lead_to_the_same() -> None:
     short_ways = 0
-    for seed in range(200):
+    for seed in range(100):
         differs, went = differ(seed, short)
         assert not differs, seed
         short_ways += went
-    assert short_ways > 5000
+    assert short_ways > 2500
 
 
 def test_a_count_that_is_none_is_left_to_the_long_way() -> None:
@@ -130,4 +130,4 @@ def _forgets_the_window(window: QuotaWindow, reader: QuotaReader, headers: RawHe
 def test_a_way_that_is_too_short_is_found_out(
     bug: Callable[[QuotaWindow, QuotaReader, RawHeaders, float], bool],
 ) -> None:
-    assert any(differ(seed, bug)[0] for seed in range(200))
+    assert any(differ(seed, bug)[0] for seed in range(100))
