@@ -49,8 +49,8 @@ def main() -> None:
     with FarEnd() as far_end:
         if "accepts" in wanted:
             specs = {
-                f"{callers} callers, {durability}": {
-                    "what": "accepts",
+                f"{callers} callers, {durability}{also}": {
+                    "what": what,
                     "events": max(callers, events // scale),
                     "callers": callers,
                     "durability": durability,
@@ -58,9 +58,13 @@ def main() -> None:
                 }
                 for callers, events in ((1, 5_000), (100, 100_000), (1000, 200_000))
                 for durability in ("power", "process")
+                for what, also in (("accepts", ""), ("bare accepts", ", bare SQLite"))
             }
             rows = figures["accepts"] = take(far_end, specs, rounds)
-            about = "`track()` returns when the event is on disk. The far end is silent."
+            about = (
+                "`track()` returns when the event is on disk. The far end is silent. Beside it, as many tasks that "
+                "wait for ready rows to be committed, with nothing of ours: what SQLite, asyncio and the disk leave."
+            )
             page.add(f"## Accepting\n\n{about}\n\n{accepts_table(rows)}")
         if "load" in wanted:
             loads: dict[str, dict[str, Any]] = {
@@ -169,6 +173,10 @@ def replay_table(rows: Mapping[str, list[Sample]]) -> str:
         ["units that wait", f"{samples[0]['events']:,}"],
         ["opened and checked, s", f"{middle(samples, lambda one: one['open']):.2f}"],
         ["read, rows a second", f"{middle(samples, lambda one: one['events'] / one['read']):,.0f}"],
+        [
+            "the same rows by SQLite alone, rows a second",
+            f"{middle(samples, lambda one: one['events'] / one['bare']):,.0f}",
+        ],
         ["first delivery after the start, s", f"{middle(samples, lambda one: one['first']):.2f}"],
     ]
     return table(["", ""], lines)

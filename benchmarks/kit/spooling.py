@@ -21,13 +21,13 @@ from dfinery_async.core.spool_rows import row_of
 from dfinery_async.core.work import Work
 from dfinery_async.runtime.spool.store import Store
 from dfinery_async.runtime.spool.writer import Step
-from kit import delivery
+from kit import bare_spool, delivery
 from kit.child import Meter, answer
 from kit.far_end import ask
 from kit.loads import users_in_turn
 
 _PROPERTIES = {"df_item_id": "SKU-0001", "df_price": 9500, "df_quantity": 2, "df_item_name": "mug of one litre, white"}
-_BINDING = "service at http://127.0.0.1"
+_WINDOW = 2000  # rows
 
 
 async def accepts(spec: dict[str, Any]) -> dict[str, Any]:
@@ -51,6 +51,22 @@ async def accepts(spec: dict[str, Any]) -> dict[str, Any]:
             await asyncio.gather(*(caller(f"user-{number:04}") for number in range(spec["callers"])))
             took = meter.stop()
             producer.abandon()
+    return _accepted(took, latencies)
+
+
+async def bare_accepts(spec: dict[str, Any]) -> dict[str, Any]:
+    """Have as many callers wait for rows of SQLite, with nothing else around them."""
+    calls = spec["events"] // spec["callers"]
+    with tempfile.TemporaryDirectory(dir=spec.get("place")) as folder:
+        meter = Meter()
+        meter.start()
+        latencies = await bare_spool.accept(
+            Path(folder), callers=spec["callers"], calls=calls, durability=spec.get("durability", "power")
+        )
+        return _accepted(meter.stop(), latencies)
+
+
+def _accepted(took: dict[str, float], latencies: list[float]) -> dict[str, Any]:
     hundredths = statistics.quantiles(latencies, n=100)
     return {**took, "events": len(latencies), "p50": 1e3 * hundredths[49], "p99": 1e3 * hundredths[98]}
 
@@ -77,11 +93,13 @@ async def replay(spec: dict[str, Any]) -> dict[str, Any]:
         opened = time.perf_counter() - began
         count, after = 0, 0
         began = time.perf_counter()
-        while units := store.read(after, 2000).units:
+        while units := store.read(after, _WINDOW).units:
             count, after = count + len(units), units[-1].seq
         read = time.perf_counter() - began
         store.close()
-        assert count == spec["events"]
+        began = time.perf_counter()
+        assert count == spec["events"] == bare_spool.read(store.path, _WINDOW)
+        bare = time.perf_counter() - began
         ask(spec["desk"], "/reset")
         began = time.perf_counter()
         async with client_of(Target(url=spec["url"])) as client:
@@ -90,7 +108,7 @@ async def replay(spec: dict[str, Any]) -> dict[str, Any]:
                 await asyncio.sleep(0.001)
             first = time.perf_counter() - began
             producer.abandon()
-    return {"events": count, "open": opened, "read": read, "first": first}
+    return {"events": count, "open": opened, "read": read, "bare": bare, "first": first}
 
 
 def _fill(folder: Path, binding: str, count: int) -> None:
@@ -109,6 +127,7 @@ def _fill(folder: Path, binding: str, count: int) -> None:
 
 _WHAT: dict[str, Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]] = {
     "accepts": accepts,
+    "bare accepts": bare_accepts,
     "load": load,
     "replay": replay,
 }

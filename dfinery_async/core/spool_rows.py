@@ -120,4 +120,4 @@ _HEAD: Final = struct.Struct("<qqqq")
 
 
 def _checksum(head: bytes, key: bytes, body: bytes, seed: int) -> int:
-    return zlib.crc32(body, zlib.crc32(key, zlib.crc32(head, seed)))
+    return zlib.crc32(head + key + body, seed)  # one call: faster than three, as most bodies are short
