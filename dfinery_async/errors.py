@@ -31,12 +31,10 @@ No error carries a token, a body, or personal data of a user: messages name fiel
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from datetime import datetime, timedelta
+from typing import ClassVar
 
 from dfinery_async.redact import safe_text
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 __all__ = [
     "ApiError",
@@ -65,6 +63,9 @@ __all__ = [
     "UnexpectedResponse",
     "ValidationFailure",
 ]
+
+
+_ALL_BUT_A_SECOND = timedelta(microseconds=999_999)
 
 
 class DfineryError(Exception):
@@ -187,8 +188,10 @@ class RateLimited(ApiError):
         self.reset_at = reset_at
 
     def __str__(self) -> str:
-        when = "" if self.reset_at is None else f"; calls are answered again at {self.reset_at:%Y-%m-%d %H:%M:%S} UTC"
-        return f"{super().__str__()}{when}"
+        if self.reset_at is None:
+            return super().__str__()
+        moment = self.reset_at + _ALL_BUT_A_SECOND  # whole seconds, and never too early
+        return f"{super().__str__()}; calls are answered again at {moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 class TooManyEvents(ApiError):
