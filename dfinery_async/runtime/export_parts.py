@@ -127,6 +127,7 @@ class Parts:
         self._failures = 0
         self._throttles = 0
         self._held = 0.0
+        self._said: DfineryError | None = None  # what the last request came to
 
     def __len__(self) -> int:
         return len(self.calls)
@@ -172,6 +173,7 @@ class Parts:
             self._index = index
             self._failures = self._throttles = 0
             self._held = 0.0
+            self._said = None
         while self._part is None:
             try:
                 self._part = await self._begin(self.calls[index].body)
@@ -189,6 +191,10 @@ class Parts:
             DfineryError: the error itself, when it is final.
         """
         await self.close()
+        if isinstance(error, RateLimited) and not error.attempts:
+            # No request was made, as the quota stays closed: what the API said last says more than that.
+            raise error if self._said is None else self._said
+        self._said = error
         if isinstance(error, RateLimited):
             self._throttles += 1
             hold = self._source.note_throttled(self._endpoint.family, error)
@@ -198,9 +204,9 @@ class Parts:
         else:
             self._failures += 1
             again = error.retryable and self._failures < _MOST_ATTEMPTS
+        if isinstance(error, ApiError | ConnectionFailed | UnexpectedResponse):
+            error.attempts = self._failures + self._throttles
         if not again:
-            if isinstance(error, ApiError | ConnectionFailed | UnexpectedResponse):
-                error.attempts = self._failures + self._throttles
             raise error
         if not isinstance(error, RateLimited):
             await self._sleep(backoff(self._retry, self._failures, self._random()))

@@ -6,6 +6,7 @@ Must only be called from tasks that the library owns: see `tasks.py`.
 from __future__ import annotations
 
 import asyncio
+import math
 import platform
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from dfinery_async.core.quota_headers import read_retry_after
 from dfinery_async.core.reply import Headers, RawHeaders
 from dfinery_async.errors import ConfigError, ConnectionFailed, RateLimited
 from dfinery_async.runtime import clock
-from dfinery_async.runtime.pacer import Pacer
+from dfinery_async.runtime.pacer import LEAST_PATIENCE, Pacer
 from dfinery_async.runtime.transport import Reply, StaleConnection, StreamedReply, Target, Transport, fault
 from dfinery_async.runtime.wire.route import Route
 from dfinery_async.version import __version__
@@ -90,7 +91,7 @@ class Gateway:
             self.set_token("export", export_token)
         self.concurrent_exports = concurrent_exports
         self._exports = asyncio.Semaphore(concurrent_exports)
-        self._patience = patience
+        self.patience: float = max(patience, LEAST_PATIENCE)  # seconds for which a call waits for the quota
 
     def set_token(self, kind: Literal["import", "export"], token: TokenSource) -> None:
         """Use another token from the next request on."""
@@ -104,16 +105,19 @@ class Gateway:
         """Try the way to the API without sending anything; `None` where our wire has no part in it."""
         return await self._transport.look(self.origin)
 
-    async def send(self, endpoint: Endpoint, body: bytes, heard: list[Headers] | None = None) -> Outcome:
+    async def send(
+        self, endpoint: Endpoint, body: bytes, heard: list[Headers] | None = None, *, within: float = math.inf
+    ) -> Outcome:
         """Make one attempt of an import call. Leave must have been taken from the family's pacer.
 
         Args:
             endpoint: the call.
             body: what it carries.
             heard: takes the headers of the reply, where somebody wants them.
+            within: seconds that the attempt may take, where that is less than the time-outs allow.
         """
         try:
-            reply = await self._transport.post(self._target(endpoint), body)
+            reply = await self._transport.post(self._target(endpoint), body, within)
         except ConnectionFailed as error:
             return self.unheard(endpoint.family, error)
         except BaseException:
@@ -168,7 +172,7 @@ class Gateway:
         """
         async with self._exports:
             pacer = self.pacers[endpoint.family]
-            await pacer.take(asyncio.get_running_loop().time() + self._patience)
+            await pacer.take(asyncio.get_running_loop().time() + self.patience)
             answered = False
             try:
                 async with self._transport.stream(self._target(endpoint), body) as reply:

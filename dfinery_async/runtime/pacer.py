@@ -29,16 +29,17 @@ from dfinery_async.runtime.clock import now as _now
 from dfinery_async.runtime.lending import Leases, Lender
 from dfinery_async.runtime.tasks import TaskOwner
 
-__all__ = ["Pacer", "make_pacers"]
+__all__ = ["LEAST_PATIENCE", "Pacer", "make_pacers"]
 
 _BUCKET = 0.1
 _LEASE = 0.01
 _PIECE = 1 / 200  # of the time over which a quota is spread: how soon a change of a slow pace shows
 _LATE = 0.01  # a timer that rings late by no more than this costs nothing of the user's own limit
-_LEAST_PATIENCE = 1.0  # leave takes a few turns of the loop even where the quota is wide open
 _PROBE = 0.1  # until the first answer tells of the quota, one call goes in this time, then two, then four
 _MOST_PROBES = 10
 _MINUTE, _HOUR = 60.0, 3600.0
+LEAST_PATIENCE = 1.0
+"""Seconds that are worth waiting for leave in any case: it takes a few turns of the loop where the quota is open."""
 
 
 def make_pacers(
@@ -133,7 +134,8 @@ class Pacer:
             deadline: monotonic time until which it is worth waiting.
 
         Raises:
-            RateLimited: the quota is known to stay closed for longer, or there was no leave in time.
+            RateLimited: the quota is known to stay closed for longer, or there was no leave in time. It has no
+                attempts, as nothing was sent.
         """
         if self._failure is not None:
             raise self._failure
@@ -147,7 +149,7 @@ class Pacer:
             if self._asleep and (hold > 0 or deadline < self._wakes_at):
                 self._changed.set()
             try:
-                async with asyncio.timeout_at(max(deadline, self._time() + _LEAST_PATIENCE)):
+                async with asyncio.timeout_at(deadline):
                     return await waiter
             except (TimeoutError, asyncio.CancelledError) as error:
                 if waiter.done() and not waiter.cancelled():

@@ -8,6 +8,8 @@ Must only be called from tasks that the library owns: see `tasks.py`.
 
 from __future__ import annotations
 
+import asyncio
+import math
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +20,7 @@ import anyio
 import certifi
 import httpcore
 import httpx
+import msgspec
 from httpx import AsyncBaseTransport
 
 from dfinery_async.config import ConnectionConfig, Origin, TimeoutConfig
@@ -178,21 +181,29 @@ class Transport:
         wire = 0 if self._fast is None else self._fast.stats().waiting
         return wire + (0 if self._shards is None else self._shards.waiting)
 
-    async def post(self, target: Target, body: bytes) -> Reply:
+    async def post(self, target: Target, body: bytes, within: float = math.inf) -> Reply:
         """Send one request and read its answer.
+
+        Args:
+            target: where to.
+            body: of the request.
+            within: seconds that it may take in all, where that is less than the time-outs allow.
 
         Raises:
             ConnectionFailed: no whole answer came.
         """
         fast = self._fast
         if fast is None or is_patched():
-            return await self._post_by_httpx(target, body)
+            return await self._post_by_httpx(target, body, within)
+        deadlines = self._deadlines
+        if within < deadlines.total:
+            deadlines = msgspec.structs.replace(deadlines, total=within)
         try:
             return Reply(
                 *await fast.wire.post(
                     target.address,
                     b"%b%d\r\n\r\n%b" % (target.head, len(body), body),
-                    self._deadlines,
+                    deadlines,
                     self._timeouts.connect,
                     _LARGEST_REPLY,
                 )
@@ -250,20 +261,22 @@ class Transport:
             self._shards = Shards.over_httpx(self._connections, self._context)
         return self._shards
 
-    async def _post_by_httpx(self, target: Target, body: bytes) -> Reply:
-        async with self._httpx().place() as shard:
-            pool = shard.pool
-            try:
-                with anyio.fail_after(self._timeouts.total):
+    async def _post_by_httpx(self, target: Target, body: bytes, within: float) -> Reply:
+        until = asyncio.get_running_loop().time() + within
+        try:
+            async with self._httpx().place(until) as shard:
+                pool = shard.pool
+                with (
+                    shard.renewing(pool),
+                    anyio.fail_after(min(self._timeouts.total, until - asyncio.get_running_loop().time())),
+                ):
                     response = await pool.handle_async_request(self._request(target, body, _POOL_TIMEOUT))
                     try:
                         return Reply(response.status_code, response.headers.raw, await _read(response))
                     finally:
                         await response.aclose()
-            except _LONG as error:
-                if isinstance(error, httpx.PoolTimeout):
-                    shard.renew(pool)
-                raise fault(error) from None
+        except _LONG as error:
+            raise fault(error) from None
 
     @asynccontextmanager
     async def _streamed(self, pool: AsyncBaseTransport, request: httpx.Request) -> AsyncGenerator[StreamedReply]:

@@ -7,7 +7,6 @@ import datetime as dt
 import email.utils
 import math
 import random
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +23,17 @@ THE_VENDORS_OWN = {
 }
 
 
+EPOCH = 1_800_000_000.0
+
+
 def now() -> float:
     return asyncio.get_running_loop().time()
+
+
+@pytest.fixture(autouse=True)
+def wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have our clock go as the loop's does."""
+    monkeypatch.setattr("dfinery_async.runtime.clock.wall", lambda: EPOCH + now())
 
 
 def nothing_left(reset: str | None, limit: str = "1m") -> dict[str, str]:
@@ -48,11 +56,11 @@ PAST = pytest.mark.parametrize(
     "headers",
     [
         THE_VENDORS_OWN,
-        {**THE_VENDORS_OWN, "date": email.utils.formatdate(usegmt=True)},
+        {**THE_VENDORS_OWN, "date": email.utils.formatdate(1_800_000_000, usegmt=True)},
         nothing_left(None),
         nothing_left("soon"),
         nothing_left("60"),
-        nothing_left(str(int(time.time() * 1000) - 5)),
+        nothing_left("1800000000045"),  # a few milliseconds before the answer comes
     ],
 )
 
@@ -108,7 +116,7 @@ def test_a_window_that_has_passed_has_room_again(headers: dict[str, str]) -> Non
 @pytest.mark.parametrize("seconds", [26.0, 27.5, 28.9, 29.5, 29.8])
 def test_a_reset_within_the_time_of_a_call_is_always_waited_for(seconds: float) -> None:
     async def scenario(chance: float) -> None:
-        begin = time.time()
+        begin = EPOCH + now()
         reset = str(int((begin + seconds) * 1000))
         far_end = FarEnd(first(lambda: failed(40401, 429, **nothing_left(reset))))
         async with client_of(far_end) as client:
@@ -122,7 +130,7 @@ def test_a_reset_within_the_time_of_a_call_is_always_waited_for(seconds: float) 
 
 def windows(*ends: float) -> Callable[[Call], httpx.Response]:
     """Answer as one with a quota of 600 a minute, of which nothing is left until the first of some ends."""
-    begin = time.time()
+    begin = EPOCH + now()
 
     def reply(call: Call) -> httpx.Response:
         end = next(end for end in ends if call.at < end)
@@ -172,7 +180,7 @@ def test_a_call_that_comes_while_others_are_late_waits_with_them_as_long_as_it_c
 
 def test_a_direct_call_that_takes_all_of_a_lease_leaves_no_producer_waiting_for_ever() -> None:
     async def scenario() -> None:
-        far_end = FarEnd(first(lambda: ok(**nothing_left(str(int((time.time() + 10) * 1000))))))
+        far_end = FarEnd(first(lambda: ok(**nothing_left(str(int(((EPOCH + now()) + 10) * 1000))))))
         async with client_of(far_end) as client, client.producer() as producer:
             await client.send_events("u", "e")  # as far as is known the quota is one call a minute
             receipt = await producer.track("v", "e")
@@ -216,7 +224,7 @@ def test_a_whole_second_is_shown_as_it_is() -> None:
 
 def test_a_window_that_has_ended_is_not_shown() -> None:
     async def scenario() -> None:
-        far_end = FarEnd(lambda call: ok(**nothing_left(str(int((time.time() + 5) * 1000)))))
+        far_end = FarEnd(lambda call: ok(**nothing_left(str(int(((EPOCH + now()) + 5) * 1000)))))
         async with client_of(far_end) as client:
             await client.send_events("u", "e")
             assert client.quota("events").reset_at is not None
