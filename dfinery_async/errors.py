@@ -31,10 +31,12 @@ No error carries a token, a body, or personal data of a user: messages name fiel
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dfinery_async.redact import safe_text
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 __all__ = [
     "ApiError",
@@ -63,9 +65,6 @@ __all__ = [
     "UnexpectedResponse",
     "ValidationFailure",
 ]
-
-
-_ALL_BUT_A_SECOND = timedelta(microseconds=999_999)
 
 
 class DfineryError(Exception):
@@ -188,10 +187,8 @@ class RateLimited(ApiError):
         self.reset_at = reset_at
 
     def __str__(self) -> str:
-        if self.reset_at is None:
-            return super().__str__()
-        moment = self.reset_at + _ALL_BUT_A_SECOND  # whole seconds, and never too early
-        return f"{super().__str__()}; calls are answered again at {moment:%Y-%m-%d %H:%M:%S} UTC"
+        when = "" if self.reset_at is None else f"; calls are answered again at {self.reset_at:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{super().__str__()}{when}"
 
 
 class TooManyEvents(ApiError):
