@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from dfinery_async.core.endpoints import EVENTS, EXPORT_EVENTS
-from dfinery_async.core.outcome import DELIVERED, Outcome, Verdict, classify_export
+from dfinery_async.core.outcome import DELIVERED, Outcome, Verdict
 from dfinery_async.core.quota_headers import server_time
 from dfinery_async.core.reply import Headers
 from dfinery_async.errors import ConnectionFailed, DfineryError, UnexpectedResponse
@@ -84,9 +84,9 @@ async def _ask_export(gateway: Gateway, heard: list[Headers]) -> Outcome:
         return Outcome(Verdict.RETRY, page)
     if reply.status == 200 and body and not body.startswith(b"{"):
         return DELIVERED  # an export of something: it is not read
-    outcome = classify_export(reply.status, body)
+    outcome = gateway.failed_export(reply.status, reply.headers, body)
     if outcome.verdict is Verdict.THROTTLED:
-        gateway.note_throttled("exports", outcome.error)
+        gateway.note_throttled("exports", outcome.error, outcome.retry_after)
     return outcome
 
 

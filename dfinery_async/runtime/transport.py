@@ -35,9 +35,19 @@ from dfinery_async.runtime.wire.patched import is_patched
 from dfinery_async.runtime.wire.route import Route, look
 from dfinery_async.runtime.wire.transport import FastTransport
 
-__all__ = ["AsyncBaseTransport", "Reply", "StaleConnection", "StreamedReply", "Target", "Transport", "fault"]
+__all__ = [
+    "LARGEST_REPLY",
+    "AsyncBaseTransport",
+    "Reply",
+    "StaleConnection",
+    "StreamedReply",
+    "Target",
+    "Transport",
+    "fault",
+]
 
-_LARGEST_REPLY = 1024 * 1024
+LARGEST_REPLY = 1024 * 1024
+"""Bytes; no answer of an import call is that long."""
 _POOL_TIMEOUT = 1.0  # of httpx: its pools are asked for no more than they have
 _PORTS = {"http": 80, "https": 443}
 _DISCONNECTED = "disconnected without sending a response"  # httpcore's text; it has no class of its own for this
@@ -205,7 +215,7 @@ class Transport:
                     b"%b%d\r\n\r\n%b" % (target.head, len(body), body),
                     deadlines,
                     self._timeouts.connect,
-                    _LARGEST_REPLY,
+                    LARGEST_REPLY,
                 )
             )
         except _SHORT as error:
@@ -224,7 +234,7 @@ class Transport:
         if fast is None or is_patched():
             return False
         data = b"%b%d\r\n\r\n%b" % (target.head, len(body), body)
-        return fast.wire.post_soon(target.address, data, now, self._deadlines, _LARGEST_REPLY, guest=guest)
+        return fast.wire.post_soon(target.address, data, now, self._deadlines, LARGEST_REPLY, guest=guest)
 
     @asynccontextmanager
     async def stream(self, target: Target, body: bytes) -> AsyncGenerator[StreamedReply]:
@@ -317,7 +327,7 @@ async def _read(response: httpx.Response) -> bytes:
     size = 0
     async for piece in _pieces(response):
         size += len(piece)
-        if size > _LARGEST_REPLY:
+        if size > LARGEST_REPLY:
             return b""  # no answer of the API is that long; the caller sees an unreadable one
         pieces.append(piece)
     return b"".join(pieces)
