@@ -185,6 +185,7 @@ class DfineryClient(ExportCalls):
         """Send events of one user, in order, and return when the API has confirmed all of them.
 
         Any number: they are split to the API's limits of 100 events and 100 items a request, sent one after another.
+        Trouble may take `RetryConfig.total` in all: of that, a request that goes well at once takes nothing.
 
         Args:
             identity: whose events they are; a plain text is an `external_id`.
@@ -201,10 +202,10 @@ class DfineryClient(ExportCalls):
         checked = [Event.of(event) for event in several]
         if not checked:
             raise InvalidInputError("there must be at least one event", field="events")
-        sent = 0
+        sent, time = 0, self._caller.time()
         for group in cut_events(key, checked):
             try:
-                await self._caller.call(EVENTS, codec.events_body(key, group))
+                await self._caller.call(EVENTS, codec.events_body(key, group), time)
             except DfineryError as error:
                 error.delivered = sent
                 error.refused = range(sent, sent + len(group))
@@ -255,7 +256,7 @@ class DfineryClient(ExportCalls):
             kind: `"import"` for a call without any event, `"export"` for one of the 100 export calls an hour.
         """
         self._check_call(EVENTS if kind == "import" else EXPORT_EVENTS)
-        return await probe(self._gateway, self._tasks, kind, self._retry.total)
+        return await probe(self._gateway, self._tasks, kind)
 
     def set_tokens(self, *, import_token: TokenSource | None = None, export_token: TokenSource | None = None) -> None:
         """Use other tokens from the next request on; work that waits for a good token goes on.

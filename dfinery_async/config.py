@@ -97,7 +97,9 @@ class RetryConfig(msgspec.Struct, frozen=True, kw_only=True):
     """When to try again. The wait before attempt n+1 is uniform in [0, min(cap, base · 2ⁿ)]: full jitter.
 
     Attributes:
-        total: how long one direct call may take with all its retries.
+        total: how long one direct call may take with all its attempts and waits; an attempt is cut to what is left. Of
+            a `send_events` that makes several requests, those that go well at once take nothing of it. 0 is for one
+            attempt, which the time-outs alone bound.
         base: the first wait is at most this.
         cap: no wait is longer than this.
         unexpected_attempts: how often a direct call tries when the answer is not the API's.

@@ -89,16 +89,17 @@ class InvalidInputError(DfineryError, ValueError):
     """A value that the API has no room for, found before anything was queued or sent.
 
     Attributes:
-        field: where the value stands, such as `properties.df_price` or `items[3].df_quantity`.
+        field: where the value stands, such as `properties.df_price` or `items[3].df_quantity`; a name in it that looks
+            like an address or a phone number is not shown.
     """
 
     def __init__(self, message: str = "", *, field: str | None = None) -> None:
         super().__init__(message)
-        self.field = field
+        self.field = None if field is None else safe_text(field)  # a name may be an address, too
 
     def __str__(self) -> str:
         text = super().__str__()
-        return f"{safe_text(self.field)}: {text}" if self.field else text  # a name may be an address, too
+        return f"{self.field}: {text}" if self.field else text
 
 
 class ClientClosed(DfineryError):

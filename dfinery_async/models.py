@@ -11,7 +11,7 @@ from msgspec.structs import force_setattr
 
 from dfinery_async.errors import DfineryError, InvalidInputError
 from dfinery_async.ids import new_log_id
-from dfinery_async.redact import looks_personal
+from dfinery_async.redact import looks_personal, safe_name
 from dfinery_async.values import check_items, check_properties, check_text, datetime_text, log_id_text
 
 if TYPE_CHECKING:
@@ -162,9 +162,9 @@ class Event(_Named, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> Any:
         """Rich must not print what `repr` hides: the values."""
-        yield self.name
+        yield safe_name(self.name)  # somebody may take an address for a name
         if self.properties:
-            yield "properties", f"<{', '.join(self.properties)}>"
+            yield "properties", f"<{', '.join(map(safe_name, self.properties))}>"
         if self.items:
             yield "items", f"<{len(self.items)}>"
         yield "datetime", datetime_text(self.datetime, "datetime")

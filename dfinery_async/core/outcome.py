@@ -7,6 +7,7 @@ first and the HTTP status only where there is none.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 
 import msgspec
 
@@ -24,7 +25,7 @@ class Verdict(enum.Enum):
     """What becomes of the work that a request carried."""
 
     DELIVERED = "delivered"
-    """Confirmed: a success needs HTTP 200, `status` true and 20000."""
+    """Confirmed: a success needs HTTP 2xx, `status` true and 20000."""
     RETRY = "retry"
     """Passing trouble: the same bytes again, after a backoff."""
     THROTTLED = "throttled"
@@ -89,41 +90,56 @@ _EXPORT_MESSAGES: dict[str, tuple[Verdict, type[errors.ApiError]]] = {
 _NEVER_SERVED = {501, 505}
 
 
-def classify(status: int, body: bytes, retry_after: float | None = None) -> Outcome:
+def classify(status: int, body: bytes, retry_after: float | None = None, *, secrets: Iterable[str] = ()) -> Outcome:
     """Say what an answer of an import call means.
 
     Args:
         status: HTTP status.
         body: the whole answer.
         retry_after: seconds for which the answer asked to be left alone.
+        secrets: what no error may show, whatever the answer's message repeats.
     """
-    outcome = _meaning(status, body)
+    outcome = _meaning(status, body, secrets)
     if retry_after is None or outcome.verdict is Verdict.DELIVERED:
         return outcome
     return msgspec.structs.replace(outcome, retry_after=retry_after)
 
 
-def _meaning(status: int, body: bytes) -> Outcome:
-    envelope = read_envelope(body)
+def _meaning(status: int, body: bytes, secrets: Iterable[str]) -> Outcome:
+    envelope = read_envelope(body, secrets)
     if envelope is None:
         return _by_status(status)
-    if envelope.code == SUCCESS or envelope.status:
+    if envelope.code == SUCCESS:
         return _success_or_contradiction(status, envelope)
+    if envelope.status and _known(status, envelope.code) is None:
+        return _contradiction(status, envelope)
     return _by_code(status, envelope)
 
 
-def classify_export(status: int, body: bytes) -> Outcome:
-    """Say what a failed answer of an export call means; `body` is the whole answer, or as much as was read."""
-    message = read_export_failure(body)
+def classify_export(
+    status: int, body: bytes, retry_after: float | None = None, *, secrets: Iterable[str] = ()
+) -> Outcome:
+    """Say what a failed answer of an export call means.
+
+    Args:
+        status: HTTP status.
+        body: the whole answer, or as much as was read.
+        retry_after: seconds for which the answer asked to be left alone.
+        secrets: what no error may show, whatever the answer's message repeats.
+    """
+    outcome = _failed_export(status, body, secrets)
+    return outcome if retry_after is None else msgspec.structs.replace(outcome, retry_after=retry_after)
+
+
+def _failed_export(status: int, body: bytes, secrets: Iterable[str]) -> Outcome:
+    message = read_export_failure(body, secrets)
     if message is None:
-        envelope = read_envelope(body)  # no export failure is documented for a wrong service id, say
+        envelope = read_envelope(body, secrets)  # no export failure is documented for a wrong service id, say
         if envelope is not None and not envelope.status and envelope.code != SUCCESS:
             return _by_code(status, envelope)
-        if status != 200:
+        if not 200 <= status <= 299:
             return _by_status(status)
-        return Outcome(
-            Verdict.RETRY, errors.ExportInterrupted("the answer is neither CSV nor the API's failure", status=status)
-        )
+        return _strange(Verdict.RETRY, "neither CSV nor a failure", status, retryable=True)
     verdict, kind = _EXPORT_MESSAGES.get(message, (Verdict.REFUSED, errors.ExportError))
     if message not in _EXPORT_MESSAGES and status in _STATUSES:
         verdict, kind = _STATUSES[status]
@@ -138,21 +154,28 @@ def connection_failed(text: str, *, ambiguous: bool) -> Outcome:
 
 
 def _success_or_contradiction(status: int, envelope: Envelope) -> Outcome:
-    if envelope.status and envelope.code == SUCCESS:
-        if status == 200:
-            return DELIVERED
-        problem = "20000 under another status than HTTP 200"
-    else:
-        problem = f"status {str(envelope.status).lower()} with code {envelope.code}"
-    return Outcome(Verdict.RETRY, errors.UnexpectedResponse(_UNREADABLE.format(problem), status=status, retryable=True))
+    if not envelope.status:
+        return _contradiction(status, envelope)
+    if 200 <= status <= 299:
+        return DELIVERED
+    return _strange(Verdict.RETRY, "20000 under another status than HTTP 2xx", status, retryable=True)
+
+
+def _contradiction(status: int, envelope: Envelope) -> Outcome:
+    problem = f"status {str(envelope.status).lower()} with code {envelope.code}"
+    return _strange(Verdict.RETRY, problem, status, retryable=True)
 
 
 def _by_code(status: int, envelope: Envelope) -> Outcome:
-    known = _CODES.get(envelope.code) or _unlisted(status, envelope.code)
+    known = _known(status, envelope.code)
     if known is None:
         return _by_status(status)
     verdict, kind = known
     return Outcome(verdict, kind(envelope.message, status=status, code=envelope.code))
+
+
+def _known(status: int, code: int) -> tuple[Verdict, type[errors.ApiError]] | None:
+    return _CODES.get(code) or _unlisted(status, code)
 
 
 def _unlisted(status: int, code: int) -> tuple[Verdict, type[errors.ApiError]] | None:

@@ -3,6 +3,9 @@
 A window is known by the moment of its end on the server's clock, which tells a late reply of the window before from one
 of the next. When that moment is in our own, monotonic time is known only roughly: `Date` has whole seconds, and a reply
 is under way for a while. Both make the end seem later than it is, so that the earliest of all replies is the best.
+
+Where no reply names an end that lies ahead, it is guessed. A guess spreads what is left, and never closes the window:
+who knows no better finds out by asking.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ class QuotaWindow:
         self.observed: bool = False  # whether a reply has told the period
         self.remaining: int | None = None
         self.reset_at: float | None = None  # monotonic
+        self.ends: float | None = None  # the same as the server named it last, on its own clock; `None` for a guess
         self.most: float | None = most
         self._limit = float(limit)
         self._share = share
@@ -109,7 +113,10 @@ class QuotaWindow:
         self._placed_until = -math.inf
         if seen.reset_in is not None and not self._place(seen, seen.reset_in, now):
             return  # a late reply of a window before: its count says nothing of this one
-        if seen.remaining is not None:
+        if seen.remaining == 0 and (self.reset_at is None or self._guessed):
+            if self._guessed:
+                self._end()  # nothing is left, and nobody says until when: that tells of no time to wait for
+        elif seen.remaining is not None:
             self._count(seen.remaining, now)
         if seen.reset is not None and seen.reset == self._key and self.reset_at is not None and not self._guessed:
             self._placed_until = self.reset_at
@@ -135,8 +142,10 @@ class QuotaWindow:
             if key < self._key - half:
                 return False
             if key <= self._key + half:
-                if seen.dated and reset_in > 0 and self.reset_at is not None:
-                    self.reset_at = min(self.reset_at, now + reset_in)
+                if reset_in > 0 and self.reset_at is not None:
+                    self.ends = seen.reset
+                    if seen.dated:
+                        self.reset_at = min(self.reset_at, now + reset_in)
                 return True
         elif self._ended is not None and key <= self._ended + half and self._late:
             self._late -= 1
@@ -146,21 +155,18 @@ class QuotaWindow:
                 self._end()
                 self._spent_in_window += 1
             self.reset_at, self._key, self._guessed = now + min(reset_in, self.period), key, False
-            self.dated = seen.dated
+            self.dated, self.ends = seen.dated, seen.reset
         return True
 
-    def throttled(self, now: float, fallback: float, chance: float) -> float:
+    def throttled(self, now: float, fallback: float) -> float:
         """Note an answer that said "too many requests". Returns the monotonic time from which calls may go again.
 
         Args:
             now: monotonic time.
             fallback: seconds to hold where the end of the window is not known.
-            chance: uniform in [0, 1): clients that wait for the same reset must not come back as one.
         """
         self._roll(now)
-        until = (
-            self.reset_at + chance * self.jitter() if self.reset_at is not None else now + min(fallback, self.period)
-        )
+        until = self.reset_at if self.reset_at is not None and not self._guessed else now + min(fallback, self.period)
         self._hold_until = max(self._hold_until, until)
         return self._hold_until
 
@@ -169,7 +175,7 @@ class QuotaWindow:
         self._roll(now)
         if self._hold_until > now:
             return self._hold_until - now
-        if self.reset_at is None:
+        if self.reset_at is None or self._guessed:
             return 0.0
         left = self.reset_at - now
         available = self.available()
@@ -225,7 +231,7 @@ class QuotaWindow:
 
     def _end(self) -> None:
         self._ended, self._late = self._key, self._spent
-        self.reset_at = self._key = None
+        self.reset_at = self._key = self.ends = None
         self._placed_until = -math.inf
         self.remaining = None
         self._guessed = False
@@ -234,9 +240,9 @@ class QuotaWindow:
     def _shorten(self, now: float) -> None:
         """Wait no longer than a window that turned out to be shorter."""
         latest = now + self.period
-        self._hold_until = min(self._hold_until, latest + self.jitter())
+        self._hold_until = min(self._hold_until, latest)
         if self.reset_at is not None and self.reset_at > latest:
-            self.reset_at, self._guessed = latest, True  # the next reply tells when it really ends
+            self.reset_at, self.ends, self._guessed = latest, None, True  # the next reply tells when it really ends
             self._placed_until = -math.inf
 
     def jitter(self) -> float:

@@ -6,6 +6,7 @@ HTML or nothing at all. API guide, "Detailed response".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -44,21 +45,22 @@ class _LooseExport(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Loose).decode
 _decode_export = msgspec.json.Decoder(_LooseExport).decode
 _LONGEST_CODE = 9
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def read_envelope(body: bytes) -> Envelope | None:
-    """Read an import reply, or return `None` when it is not the API's."""
+def read_envelope(body: bytes, secrets: Iterable[str] = ()) -> Envelope | None:
+    """Read an import reply, or return `None` when it is not the API's. Of secrets in its message nothing is kept."""
     try:
-        loose = _decode(body)
+        loose = _decode(body.removeprefix(_BYTE_ORDER_MARK))
     except (msgspec.MsgspecError, UnicodeError, RecursionError):  # msgspec lets the last two through
         return None
     code = _read_code(loose.code)
     if code is None or not isinstance(loose.status, bool):
         return None
-    return Envelope(loose.status, code, safe_text(loose.message) if isinstance(loose.message, str) else "")
+    return Envelope(loose.status, code, safe_text(loose.message, secrets) if isinstance(loose.message, str) else "")
 
 
-def read_export_failure(body: bytes) -> str | None:
+def read_export_failure(body: bytes, secrets: Iterable[str] = ()) -> str | None:
     """Read a failed export's message (`{"result": "fail", "message": …}`), or return `None` when it is none."""
     try:
         loose = _decode_export(body)
@@ -66,7 +68,7 @@ def read_export_failure(body: bytes) -> str | None:
         return None
     if loose.result != "fail" or not isinstance(loose.message, str):
         return None
-    return safe_text(loose.message)
+    return safe_text(loose.message, secrets)
 
 
 def _read_code(code: object) -> int | None:

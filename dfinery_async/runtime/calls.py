@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from random import Random
 
 from dfinery_async.config import RetryConfig
 from dfinery_async.core.endpoints import Endpoint
 from dfinery_async.core.outcome import Outcome, Verdict
 from dfinery_async.core.retry import backoff
-from dfinery_async.errors import ApiError, ConnectionFailed, UnexpectedResponse
+from dfinery_async.errors import ApiError, ConnectionFailed, DfineryError, RateLimited, UnexpectedResponse
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.tasks import TaskOwner
 
-__all__ = ["Caller"]
+__all__ = ["Caller", "Time"]
+
+_LEAST = 1.0  # seconds that a request has, however much those before it took of the whole, and that a retry is worth
+
+
+class Time:
+    """What is left of the time that one call of the user's may take, over all its requests.
+
+    A request that goes well at once takes nothing of it: any number of events may be sent.
+
+    Args:
+        total: seconds in all.
+
+    Attributes:
+        least: seconds that an attempt needs to be worth while.
+    """
+
+    def __init__(self, total: float) -> None:
+        self.least: float = min(_LEAST, total / 4)
+        self._left = total
+
+    def left(self) -> float:
+        """Return the seconds that the next request may take."""
+        return max(self._left, self.least)
+
+    def spend(self, seconds: float) -> None:
+        """Note how long a request took that did not go well at once."""
+        self._left -= seconds
 
 
 class Caller:
@@ -29,21 +57,38 @@ class Caller:
         self._tasks = tasks
         self._random = random
 
-    async def call(self, endpoint: Endpoint, body: bytes) -> None:
-        """Make one import call; returns when the API confirmed it.
+    def time(self) -> Time:
+        """Return the time of one call that makes several requests."""
+        return Time(self._retry.total)
+
+    async def call(self, endpoint: Endpoint, body: bytes, time: Time | None = None) -> None:
+        """Make one request of an import call, again where it may be; returns when the API confirmed it.
+
+        Args:
+            endpoint: the call.
+            body: what it carries.
+            time: what is left for it, where it is one of several requests.
 
         Raises:
             DfineryError: the last error, when it may not be retried or the time for it is over.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._retry.total
+        time = time or self.time()
+        began = loop.time()
+        deadline = began + time.left()
+        # Without any time for retries there is one attempt, and its own time-outs alone bound it.
+        until = deadline if self._retry.total else math.inf
         attempts = failures = unexpected = 0
+        error: DfineryError | None = None
         while True:
-            await self._gateway.pacers[endpoint.family].take(deadline)
-            outcome = await self._tasks.run(self._gateway.send(endpoint, body), "call")
+            await self._leave(endpoint, min(until, began + self._gateway.patience), error)
+            send = self._gateway.send(endpoint, body, within=until - loop.time())
+            outcome = await self._tasks.run(send, "call")
             attempts += 1
             error = outcome.error
             if error is None:
+                if attempts > 1:
+                    time.spend(loop.time() - began)
                 return
             if isinstance(error, ApiError | ConnectionFailed | UnexpectedResponse):
                 error.attempts = attempts
@@ -52,9 +97,22 @@ class Caller:
             delay = None if unexpected >= self._retry.unexpected_attempts else self._delay(endpoint, outcome, failures)
             if outcome.stale and attempts == 1:
                 delay = 0.0
-            if delay is None or loop.time() + delay > deadline:
+            if delay is None or loop.time() + delay >= deadline:
                 raise error
-            await asyncio.sleep(delay)
+            if outcome.verdict is Verdict.THROTTLED:
+                continue  # the quota is waited for where leave is taken
+            if loop.time() + delay > deadline - time.least:
+                raise error
+            await self._tasks.pause(delay)
+
+    async def _leave(self, endpoint: Endpoint, until: float, error: DfineryError | None) -> None:
+        """Wait for leave. Where there is none in time, what the API said last says more than that."""
+        try:
+            await self._gateway.pacers[endpoint.family].take(until)
+        except RateLimited:
+            if error is None:
+                raise
+            raise error from None
 
     def _delay(self, endpoint: Endpoint, outcome: Outcome, failures: int) -> float | None:
         """Seconds until the next attempt, or `None` where there should be none."""

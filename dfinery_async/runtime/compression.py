@@ -6,10 +6,11 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, Literal, Protocol, TypeAlias
 
+from dfinery_async.core.reply import Headers
 from dfinery_async.errors import DfineryError
 from dfinery_async.runtime.zstd import zstd
 
-__all__ = ["MAX_RATIO", "Compressor", "Packing", "Unpacker", "UnpackingError", "compressor"]
+__all__ = ["MAX_RATIO", "Compressor", "Packing", "Unpacker", "UnpackingError", "compressor", "packing_of", "unpacked"]
 
 Packing: TypeAlias = Literal["gz", "zst"]
 
@@ -50,6 +51,30 @@ def compressor(packing: Packing) -> Compressor:
     module = zstd()
     made: Compressor = module.ZstdCompressor(options={module.CompressionParameter.checksum_flag: 1})
     return made
+
+
+def packing_of(headers: Headers) -> Packing | None:
+    """Return how an answer is packed. We ask for none, and what stands in between may pack it all the same."""
+    value = next((value.strip().lower() for name, value in headers if name == "content-encoding"), "")
+    return _ENCODINGS.get(value)
+
+
+def unpacked(headers: Headers, body: bytes, largest: int) -> bytes:
+    """Return what a short answer holds, also where it is packed; nothing where that can't be read or is too long."""
+    packing = packing_of(headers)
+    if packing is None:
+        return body
+    whole = b""
+    try:
+        unpacker = Unpacker(packing)
+        for piece in unpacker.feed(body):
+            whole += piece
+            if len(whole) > largest:
+                return b""
+        unpacker.finish()
+    except DfineryError:  # broken, or the package for it is not installed
+        return b""
+    return whole
 
 
 class Unpacker:
@@ -129,4 +154,5 @@ class Unpacker:
         return piece, member.unconsumed_tail if self._packing == "gz" else b""
 
 
+_ENCODINGS: dict[str, Packing] = {"gzip": "gz", "x-gzip": "gz", "zstd": "zst"}
 _NAMES: dict[Packing, str] = {"gz": "gzip", "zst": "zstd"}

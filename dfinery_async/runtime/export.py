@@ -7,7 +7,6 @@ of whole answers: parts are fetched side by side and kept aside, and what comes 
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import functools
 import os
@@ -80,7 +79,7 @@ class Export:
         kinds: what columns hold.
         width: calls side by side at the most, where answers are kept aside.
         random: uniform in [0, 1), for jitter.
-        sleep: waits for some seconds.
+        sleep: waits for some seconds; by default no longer than until the client is closed.
     """
 
     def __init__(
@@ -95,9 +94,11 @@ class Export:
         zone: dt.tzinfo | None = None,
         kinds: Kinds,
         width: int = 1,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
-        self._parts = Parts(source, endpoint, calls, tasks=tasks, retry=retry, random=random, sleep=sleep)
+        self._parts = Parts(
+            source, endpoint, calls, tasks=tasks, retry=retry, random=random, sleep=sleep or tasks.pause
+        )
         self._zone = zone or korea_time()
         self._kinds = kinds
         self._width = width

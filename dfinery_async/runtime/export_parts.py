@@ -9,7 +9,6 @@ from dfinery_async.config import RetryConfig
 from dfinery_async.core.csv_rows import Header, read_header
 from dfinery_async.core.endpoints import Endpoint
 from dfinery_async.core.export_plan import ExportCall
-from dfinery_async.core.outcome import classify_export
 from dfinery_async.core.retry import backoff
 from dfinery_async.errors import (
     ApiError,
@@ -28,6 +27,7 @@ __all__ = ["Answer", "Part", "Parts"]
 T = TypeVar("T")
 
 _OK = 200
+_PARTIAL = 206
 _MOST_ATTEMPTS = 3
 _LARGEST_FAILURE = 1024 * 1024
 _NO_CSV = {b"{", b"<"}  # how a failure of the API's begins, and a page from something in between
@@ -127,6 +127,8 @@ class Parts:
         self._failures = 0
         self._throttles = 0
         self._held = 0.0
+        self._said: DfineryError | None = None  # what the last request came to
+        self._retry_after: float | None = None  # for how long its answer asked to be left alone
 
     def __len__(self) -> int:
         return len(self.calls)
@@ -172,6 +174,7 @@ class Parts:
             self._index = index
             self._failures = self._throttles = 0
             self._held = 0.0
+            self._said = None
         while self._part is None:
             try:
                 self._part = await self._begin(self.calls[index].body)
@@ -189,18 +192,22 @@ class Parts:
             DfineryError: the error itself, when it is final.
         """
         await self.close()
+        if isinstance(error, RateLimited) and not error.attempts:
+            # No request was made, as the quota stays closed: what the API said last says more than that.
+            raise error if self._said is None else self._said
+        self._said = error
         if isinstance(error, RateLimited):
             self._throttles += 1
-            hold = self._source.note_throttled(self._endpoint.family, error)
+            hold = self._source.note_throttled(self._endpoint.family, error, self._retry_after)
             # Opening waits for the quota by itself. Even a hold of nothing counts a little, or it would go on for ever.
             self._held += max(hold, self._retry.base)
             again = self._held <= self._retry.total
         else:
             self._failures += 1
             again = error.retryable and self._failures < _MOST_ATTEMPTS
+        if isinstance(error, ApiError | ConnectionFailed | UnexpectedResponse):
+            error.attempts = self._failures + self._throttles
         if not again:
-            if isinstance(error, ApiError | ConnectionFailed | UnexpectedResponse):
-                error.attempts = self._failures + self._throttles
             raise error
         if not isinstance(error, RateLimited):
             await self._sleep(backoff(self._retry, self._failures, self._random()))
@@ -215,12 +222,13 @@ class Parts:
         """Make a call and read its answer's header."""
         stream = self._stream = ExportStream(self._source, self._endpoint, body, self._tasks)
         status = await stream.head()
+        good = 200 <= status <= 299 and status != _PARTIAL
         data = b""
         while True:
-            more = await _take(stream) if status == _OK else b""
+            more = await _take(stream) if good else b""
             data += more
             begin = data.lstrip(_BLANK)[:1]
-            if status != _OK or begin in _NO_CSV:
+            if not good or begin in _NO_CSV:
                 raise await self._failure(stream, status, data)
             if not (more or stream.complete):
                 raise ExportInterrupted("the answer broke off in its header", status=status)
@@ -233,13 +241,17 @@ class Parts:
 
     async def _failure(self, stream: ExportStream, status: int, data: bytes) -> DfineryError:
         """Say what an answer means that is no CSV. What can't be read of it is done without."""
+        broken: ConnectionFailed | None = None
         try:
             while len(data) < _LARGEST_FAILURE and (more := await stream.take()):
                 data += more
-        except ConnectionFailed:
-            pass  # the status says enough
-        error = classify_export(status, data[:_LARGEST_FAILURE].lstrip(_BLANK)).error
-        return error or ExportInterrupted("the answer is neither CSV nor the API's failure", status=status)
+        except ConnectionFailed as error:
+            broken = error
+        outcome = self._source.failed_export(status, stream.headers, data[:_LARGEST_FAILURE].lstrip(_BLANK))
+        self._retry_after = outcome.retry_after
+        if broken is not None and isinstance(outcome.error, UnexpectedResponse):
+            return ExportInterrupted(f"the answer broke off: {broken}", status=status)
+        return outcome.error or ExportInterrupted("no failure", status=status)
 
 
 async def _take(stream: ExportStream) -> bytes:

@@ -18,16 +18,15 @@ import anyio
 
 from dfinery_async.config import Family
 from dfinery_async.core.endpoints import Endpoint
+from dfinery_async.core.outcome import Outcome
 from dfinery_async.core.reply import Headers
 from dfinery_async.errors import ClientClosed, ExportError, ExportInterrupted
-from dfinery_async.runtime.compression import Packing, Unpacker, UnpackingError
+from dfinery_async.runtime.compression import Unpacker, UnpackingError, packing_of
 from dfinery_async.runtime.tasks import TaskOwner
 
 __all__ = ["ExportReply", "ExportSource", "ExportStream"]
 
 _ROOM = 512 * 1024  # bytes that may wait for the consumer, a chunk more at the most
-
-_PACKINGS: dict[str, Packing] = {"gzip": "gz", "x-gzip": "gz", "zstd": "zst"}
 
 _COURTESY = 5.0  # seconds
 
@@ -69,8 +68,12 @@ class ExportSource(Protocol):
         """
         ...
 
-    def note_throttled(self, family: Family, error: BaseException | None) -> float:
+    def note_throttled(self, family: Family, error: BaseException | None, retry_after: float | None = None) -> float:
         """Hold a family after a "too many requests"; returns for how many seconds. The error learns the moment."""
+        ...
+
+    def failed_export(self, status: int, headers: Headers, body: bytes) -> Outcome:
+        """Say what a failed answer of an export call means."""
         ...
 
 
@@ -85,11 +88,13 @@ class ExportStream:
 
     Attributes:
         status: HTTP status, once `head()` has returned.
+        headers: the same.
         complete: whether the framing proved the body whole, once `take()` has returned nothing.
     """
 
     def __init__(self, source: ExportSource, endpoint: Endpoint, body: bytes, tasks: TaskOwner) -> None:
         self.status: int = 0
+        self.headers: Headers = []
         self.complete: bool = False
         self._chunks: deque[bytes] = deque()
         self._size = 0
@@ -148,8 +153,8 @@ class ExportStream:
     async def _run(self, source: ExportSource, endpoint: Endpoint, body: bytes) -> None:
         with self._scope:
             async with source.open(endpoint, body) as reply:
-                self.status = reply.status
-                packing = _packing(reply.headers)
+                self.status, self.headers = reply.status, reply.headers
+                packing = packing_of(self.headers)
                 self._unpacker = None if packing is None else Unpacker(packing)
                 self._head.set()
                 await self._read(reply.chunks())
@@ -193,9 +198,3 @@ class ExportStream:
         self._ended = True
         self._head.set()
         self._ready.set()
-
-
-def _packing(headers: Headers) -> Packing | None:
-    """Return how an answer is packed. We ask for none, and what stands in between may pack it all the same."""
-    value = next((value.strip().lower() for name, value in headers if name == "content-encoding"), "")
-    return _PACKINGS.get(value)

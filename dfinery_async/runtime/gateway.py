@@ -6,6 +6,7 @@ Must only be called from tasks that the library owns: see `tasks.py`.
 from __future__ import annotations
 
 import asyncio
+import math
 import platform
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -13,13 +14,22 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 
 from dfinery_async.config import Family, Origin, Token, TokenSource
 from dfinery_async.core.endpoints import Endpoint
-from dfinery_async.core.outcome import DELIVERED, Outcome, Verdict, classify
+from dfinery_async.core.outcome import DELIVERED, Outcome, Verdict, classify, classify_export
 from dfinery_async.core.quota_headers import read_retry_after
 from dfinery_async.core.reply import Headers, RawHeaders
 from dfinery_async.errors import ConfigError, ConnectionFailed, RateLimited
 from dfinery_async.runtime import clock
-from dfinery_async.runtime.pacer import Pacer
-from dfinery_async.runtime.transport import Reply, StaleConnection, StreamedReply, Target, Transport, fault
+from dfinery_async.runtime.compression import unpacked
+from dfinery_async.runtime.pacer import LEAST_PATIENCE, Pacer
+from dfinery_async.runtime.transport import (
+    LARGEST_REPLY,
+    Reply,
+    StaleConnection,
+    StreamedReply,
+    Target,
+    Transport,
+    fault,
+)
 from dfinery_async.runtime.wire.route import Route
 from dfinery_async.version import __version__
 
@@ -29,6 +39,7 @@ _USER_AGENT = f"dfinery-async/{__version__} Python/{platform.python_version()}"
 """The console's log of export calls shows it (user guide, "HTTP API (Export)")."""
 
 _TOO_MANY_REQUESTS = 429
+_MOST_SECRETS = 8  # a token lives for two weeks after the next one was made
 
 T = TypeVar("T")
 Done: TypeAlias = Callable[[T, Outcome | Exception], None]
@@ -83,6 +94,7 @@ class Gateway:
         self.service_id = service_id
         self._tokens: dict[str, TokenSource] = {}
         self._targets: dict[str, tuple[Token, Target]] = {}  # by path, each with the token that it holds
+        self._secrets: list[str] = []  # tokens of late, the newest last: a server may repeat them
         self._usual: bytes | None = None  # the body of the last success: most are the same
         if import_token is not None:
             self.set_token("import", import_token)
@@ -90,11 +102,14 @@ class Gateway:
             self.set_token("export", export_token)
         self.concurrent_exports = concurrent_exports
         self._exports = asyncio.Semaphore(concurrent_exports)
-        self._patience = patience
+        self.patience: float = max(patience, LEAST_PATIENCE)  # seconds for which a call waits for the quota
 
     def set_token(self, kind: Literal["import", "export"], token: TokenSource) -> None:
         """Use another token from the next request on."""
-        self._tokens[kind] = token if callable(token) else _token(token, kind)
+        if not callable(token):
+            token = _token(token, kind)
+            self._keep_secret(token.reveal())
+        self._tokens[kind] = token
 
     def require(self, endpoint: Endpoint) -> None:
         """Raise ConfigError when the token for this call is not set."""
@@ -104,16 +119,19 @@ class Gateway:
         """Try the way to the API without sending anything; `None` where our wire has no part in it."""
         return await self._transport.look(self.origin)
 
-    async def send(self, endpoint: Endpoint, body: bytes, heard: list[Headers] | None = None) -> Outcome:
+    async def send(
+        self, endpoint: Endpoint, body: bytes, heard: list[Headers] | None = None, *, within: float = math.inf
+    ) -> Outcome:
         """Make one attempt of an import call. Leave must have been taken from the family's pacer.
 
         Args:
             endpoint: the call.
             body: what it carries.
             heard: takes the headers of the reply, where somebody wants them.
+            within: seconds that the attempt may take, where that is less than the time-outs allow.
         """
         try:
-            reply = await self._transport.post(self._target(endpoint), body)
+            reply = await self._transport.post(self._target(endpoint), body, within)
         except ConnectionFailed as error:
             return self.unheard(endpoint.family, error)
         except BaseException:
@@ -141,7 +159,9 @@ class Gateway:
         if status == 200 and body == self._usual:
             pacer.observe(headers, throttled=False)
             return DELIVERED
-        outcome = classify(status, body, read_retry_after(Reply(status, headers, body).headers, clock.wall()))
+        decoded = Reply(status, headers, body).headers
+        retry_after = read_retry_after(decoded, clock.wall())
+        outcome = classify(status, unpacked(decoded, body, LARGEST_REPLY), retry_after, secrets=self._secrets)
         if outcome is DELIVERED:
             self._usual = body
         throttled = outcome.verdict is Verdict.THROTTLED
@@ -149,6 +169,11 @@ class Gateway:
         if throttled:
             self.note_throttled(family, outcome.error, outcome.retry_after)
         return outcome
+
+    def failed_export(self, status: int, headers: Headers, body: bytes) -> Outcome:
+        """Say what a failed answer of an export call means."""
+        retry_after = read_retry_after(headers, clock.wall())
+        return classify_export(status, body, retry_after, secrets=self._secrets)
 
     def unheard(self, family: Family, error: ConnectionFailed) -> Outcome:
         """Say what it means that no reply came."""
@@ -168,7 +193,7 @@ class Gateway:
         """
         async with self._exports:
             pacer = self.pacers[endpoint.family]
-            await pacer.take(asyncio.get_running_loop().time() + self._patience)
+            await pacer.take(asyncio.get_running_loop().time() + self.patience)
             answered = False
             try:
                 async with self._transport.stream(self._target(endpoint), body) as reply:
@@ -196,6 +221,7 @@ class Gateway:
         secret = token.reveal()
         if known is not None and known[0].reveal() == secret:
             return known[1]
+        self._keep_secret(secret)
         target = Target(
             f"{self.origin}{endpoint.path}?service_id={self.service_id}",
             [
@@ -209,6 +235,10 @@ class Gateway:
         )
         self._targets[endpoint.path] = token, target
         return target
+
+    def _keep_secret(self, secret: str) -> None:
+        if secret not in self._secrets:
+            self._secrets = [*self._secrets[1 - _MOST_SECRETS :], secret]
 
     def _token(self, endpoint: Endpoint) -> Token:
         source = self._tokens.get(endpoint.access)

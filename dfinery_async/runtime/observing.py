@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
@@ -96,10 +97,12 @@ class WatchedGateway(Gateway):
         self._warnings = Seldom(_log)
         self._context = contextvars.copy_context()
 
-    async def send(self, endpoint: Endpoint, body: bytes, heard: list[Headers] | None = None) -> Outcome:
+    async def send(
+        self, endpoint: Endpoint, body: bytes, heard: list[Headers] | None = None, *, within: float = math.inf
+    ) -> Outcome:
         """Make one attempt of an import call, seen by the observer."""
         with self._seen(endpoint, body) as attempt:
-            outcome = await super().send(endpoint, body, heard)
+            outcome = await super().send(endpoint, body, heard, within=within)
             _note(attempt, outcome)
             return outcome
 

@@ -29,16 +29,17 @@ from dfinery_async.runtime.clock import now as _now
 from dfinery_async.runtime.lending import Leases, Lender
 from dfinery_async.runtime.tasks import TaskOwner
 
-__all__ = ["Pacer", "make_pacers"]
+__all__ = ["LEAST_PATIENCE", "Pacer", "make_pacers"]
 
 _BUCKET = 0.1
 _LEASE = 0.01
 _PIECE = 1 / 200  # of the time over which a quota is spread: how soon a change of a slow pace shows
 _LATE = 0.01  # a timer that rings late by no more than this costs nothing of the user's own limit
-_LEAST_PATIENCE = 1.0  # leave takes a few turns of the loop even where the quota is wide open
 _PROBE = 0.1  # until the first answer tells of the quota, one call goes in this time, then two, then four
 _MOST_PROBES = 10
 _MINUTE, _HOUR = 60.0, 3600.0
+LEAST_PATIENCE = 1.0
+"""Seconds that are worth waiting for leave in any case: it takes a few turns of the loop where the quota is open."""
 
 
 def make_pacers(
@@ -91,11 +92,12 @@ class Pacer:
         self._random = random
         self._credits = 0
         self._wanted = False
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[tuple[float, asyncio.Future[None]]] = deque()  # each with its deadline
         self._drawing: asyncio.Task[None] | None = None
         self._demand = asyncio.Event()
         self._changed = asyncio.Event()
         self._asleep = False
+        self._wakes_at = -math.inf
         self._throttles = 0
         self._reader = QuotaReader()
         self._heard = False  # whether any answer came
@@ -132,7 +134,8 @@ class Pacer:
             deadline: monotonic time until which it is worth waiting.
 
         Raises:
-            RateLimited: the quota is known to stay closed for longer, or there was no leave in time.
+            RateLimited: the quota is known to stay closed for longer, or there was no leave in time. It has no
+                attempts, as nothing was sent.
         """
         if self._failure is not None:
             raise self._failure
@@ -141,10 +144,12 @@ class Pacer:
         hold = self.hold()
         if hold == 0 or self._time() + hold <= deadline:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
+            self._waiters.append((deadline, waiter))
             self._draw()
+            if self._asleep and (hold > 0 or deadline < self._wakes_at):
+                self._changed.set()
             try:
-                async with asyncio.timeout_at(max(deadline, self._time() + _LEAST_PATIENCE)):
+                async with asyncio.timeout_at(deadline):
                     return await waiter
             except (TimeoutError, asyncio.CancelledError) as error:
                 if waiter.done() and not waiter.cancelled():
@@ -160,19 +165,20 @@ class Pacer:
         return self.window.wait(self._time())
 
     def reset_at(self) -> dt.datetime | None:
-        """When the window ends, as far as it is known."""
-        reset_at = self.window.reset_at
-        return None if reset_at is None else dt.datetime.fromtimestamp(clock.wall() + reset_at - self._time(), dt.UTC)
+        """When the window ends: the moment that the server named, `None` where it named none that lies ahead."""
+        ends = self.window.ends
+        return None if ends is None else dt.datetime.fromtimestamp(ends, dt.UTC)
 
     def quota(self, family: Family) -> Quota:
         """Return what is known."""
+        wait = self.hold()  # forgets a window that has ended
         return Quota(
             family=family,
             limit_period=self.window.period if self.window.observed else None,
             remaining=self.window.remaining,
             reset_at=self.reset_at(),
             pace=self.window.pace(self._time()),
-            wait=self.hold(),
+            wait=wait,
         )
 
     def observe(self, headers: Headers | RawHeaders, *, throttled: bool) -> None:
@@ -198,9 +204,8 @@ class Pacer:
         """
         self._throttles += 1
         now = self._time()
-        chance = self._random.random()
-        fallback = retry_after or max(0.1, backoff(self._retry, self._throttles + 2, chance))
-        until = self.window.throttled(now, fallback, chance)
+        fallback = retry_after or max(0.1, backoff(self._retry, self._throttles + 2, self._random.random()))
+        until = self.window.throttled(now, fallback)
         self._recheck(now)
         return until - now
 
@@ -246,7 +251,7 @@ class Pacer:
         else:
             self._failure = DfineryError("the pacing of calls has ended by a defect")
             self._failure.__cause__ = drawing.exception()
-        for waiter in self._waiters:
+        for _, waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(self._failure)
         for wake in tuple(self.on_credit):
@@ -260,8 +265,7 @@ class Pacer:
                 self._demand.clear()
                 await self._demand.wait()
             elif (wait := self.hold()) > 0:
-                # All who wait for one reset must not come back as one.
-                await self._sleep(wait + self._random.random() * self.window.jitter())
+                await self._sleep(wait + self._late(wait))
             elif (wait := self._turn_at - self._time()) > 0:
                 await asyncio.sleep(wait)
             elif self._heard and self._lender is not None and (wait := await self._lender.renew()) > 0:
@@ -270,9 +274,9 @@ class Pacer:
                 calls = self._credits = self._lease()
                 if self.window.most is not None:
                     self._turn_at = max(self._turn_at, self._time() - _LATE) + calls / self.window.most
-                self._wanted = False
                 self._hand_out()
                 if self._credits:
+                    self._wanted = False  # not before: direct calls may have taken all of it
                     for wake in tuple(self.on_credit):
                         wake()
                 if self._heard:
@@ -281,6 +285,15 @@ class Pacer:
                     await self._sleep(_PROBE)
                     self._probes = min(self._probes + 1, _MOST_PROBES)
                     self._wanted = True
+
+    def _late(self, wait: float) -> float:
+        """Seconds after the end of a wait: all who wait for one reset must not come back as one.
+
+        Who waits no longer than until shortly after that end still has half of that time for its call.
+        """
+        end = self._time() + wait
+        left = min((deadline - end for deadline, _ in self._waiters if deadline >= end), default=math.inf)
+        return self._random.random() * min(self.window.jitter(), left / 2)
 
     def _lease(self) -> int:
         """How many calls may go at once: about ten milliseconds of them, or as many as wait where nothing is spread.
@@ -320,7 +333,7 @@ class Pacer:
 
     def _hand_out(self) -> None:
         while self._credits and self._waiters:
-            waiter = self._waiters.popleft()
+            _, waiter = self._waiters.popleft()
             if not waiter.done():
                 self._take()
                 waiter.set_result(None)
@@ -329,6 +342,7 @@ class Pacer:
         """Sleep until the window may have room; a reply that changes what is known wakes earlier."""
         self._changed.clear()
         self._asleep = True
+        self._wakes_at = self._time() + seconds
         timer = asyncio.get_running_loop().call_later(seconds, self._changed.set)
         try:
             await self._changed.wait()

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from dfinery_async.core.endpoints import EVENTS, EXPORT_EVENTS
-from dfinery_async.core.outcome import DELIVERED, Outcome, Verdict, classify_export
+from dfinery_async.core.outcome import DELIVERED, Outcome, Verdict
 from dfinery_async.core.quota_headers import server_time
 from dfinery_async.core.reply import Headers
 from dfinery_async.errors import ConnectionFailed, DfineryError, UnexpectedResponse
@@ -30,19 +30,18 @@ _NO_EXPORT = b"{}"
 _LONGEST_FAILURE = 4096
 
 
-async def probe(gateway: Gateway, tasks: TaskOwner, kind: Literal["import", "export"], patience: float) -> Probe:
+async def probe(gateway: Gateway, tasks: TaskOwner, kind: Literal["import", "export"]) -> Probe:
     """Look at the API with the token of one kind.
 
     Args:
         gateway: the API.
         tasks: owner of the task that does it.
         kind: which token.
-        patience: seconds to wait for the quota.
     """
-    return await tasks.run(_probe(gateway, kind, patience), "probe")
+    return await tasks.run(_probe(gateway, kind), "probe")
 
 
-async def _probe(gateway: Gateway, kind: Literal["import", "export"], patience: float) -> Probe:
+async def _probe(gateway: Gateway, kind: Literal["import", "export"]) -> Probe:
     route = await gateway.look()
     found = Probe() if route is None else Probe(**msgspec.structs.asdict(route))
     if found.trouble is not None:
@@ -51,7 +50,7 @@ async def _probe(gateway: Gateway, kind: Literal["import", "export"], patience: 
     heard: list[Headers] = []
     begin, before = loop.time(), clock.wall()
     try:
-        outcome = await (_ask_import if kind == "import" else _ask_export)(gateway, heard, patience)
+        outcome = await (_ask_import if kind == "import" else _ask_export)(gateway, heard)
         error = outcome.error
     except DfineryError as failure:
         error = failure
@@ -66,12 +65,12 @@ async def _probe(gateway: Gateway, kind: Literal["import", "export"], patience: 
     )
 
 
-async def _ask_import(gateway: Gateway, heard: list[Headers], patience: float) -> Outcome:
-    await gateway.pacers["events"].take(asyncio.get_running_loop().time() + patience)
+async def _ask_import(gateway: Gateway, heard: list[Headers]) -> Outcome:
+    await gateway.pacers["events"].take(asyncio.get_running_loop().time() + gateway.patience)
     return await gateway.send(EVENTS, _NO_EVENTS, heard)
 
 
-async def _ask_export(gateway: Gateway, heard: list[Headers], _patience: float) -> Outcome:
+async def _ask_export(gateway: Gateway, heard: list[Headers]) -> Outcome:
     body = b""
     async with gateway.open(EXPORT_EVENTS, _NO_EXPORT) as reply:
         heard.append(reply.headers)
@@ -85,9 +84,9 @@ async def _ask_export(gateway: Gateway, heard: list[Headers], _patience: float) 
         return Outcome(Verdict.RETRY, page)
     if reply.status == 200 and body and not body.startswith(b"{"):
         return DELIVERED  # an export of something: it is not read
-    outcome = classify_export(reply.status, body)
+    outcome = gateway.failed_export(reply.status, reply.headers, body)
     if outcome.verdict is Verdict.THROTTLED:
-        gateway.note_throttled("exports", outcome.error)
+        gateway.note_throttled("exports", outcome.error, outcome.retry_after)
     return outcome
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import ssl
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import httpx
 
@@ -32,11 +33,16 @@ class Shard:
         self.pool: httpx.AsyncBaseTransport = make()
         self._retired: list[httpx.AsyncBaseTransport] = []
 
-    def renew(self, lost: httpx.AsyncBaseTransport) -> None:
-        """Put a new pool in the place of one that has lost slots (encode/httpcore#1093)."""
-        if self.pool is lost:
-            self._retired.append(lost)
-            self.pool = self._make()
+    @contextmanager
+    def renewing(self, pool: httpx.AsyncBaseTransport) -> Generator[None]:
+        """Put a new pool in the place of one that turns out to have lost slots (encode/httpcore#1093)."""
+        try:
+            yield
+        except httpx.PoolTimeout:
+            if self.pool is pool:
+                self._retired.append(pool)
+                self.pool = self._make()
+            raise
 
     async def aclose(self) -> None:
         """Close its pools."""
@@ -82,17 +88,27 @@ class Shards:
         return sum(not waiter.done() for waiter in self._waiters)
 
     @asynccontextmanager
-    async def place(self) -> AsyncGenerator[Shard]:
-        """Wait for a place and give its shard; leaving frees it."""
+    async def place(self, until: float = math.inf) -> AsyncGenerator[Shard]:
+        """Wait for a place and give its shard; leaving frees it.
+
+        Args:
+            until: the loop's time until which it is worth waiting.
+
+        Raises:
+            httpx.PoolTimeout: there was none in time.
+        """
         while not self._places:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             try:
-                await waiter
-            except asyncio.CancelledError:
+                async with asyncio.timeout_at(until if until < math.inf else None):
+                    await waiter
+            except (TimeoutError, asyncio.CancelledError) as error:
                 if waiter.done() and not waiter.cancelled():
                     self._wake_one()
-                raise
+                if isinstance(error, asyncio.CancelledError):
+                    raise
+                raise httpx.PoolTimeout("all places are taken") from None
         shard = self._places.pop()
         try:
             yield shard

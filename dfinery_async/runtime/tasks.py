@@ -74,6 +74,20 @@ class TaskOwner:
                 raise ClientClosed("the client was closed while this call was under way") from None
             raise
 
+    async def pause(self, seconds: float) -> None:
+        """Wait for some seconds.
+
+        Raises:
+            ClientClosed: the client was closed meanwhile.
+        """
+        timer = self.start(asyncio.sleep(seconds), "pause")
+        try:
+            await asyncio.wait({timer})
+        finally:
+            timer.cancel()
+        if timer.cancelled():
+            raise ClientClosed("the client was closed while this call waited for its next attempt")
+
     async def aclose(self) -> None:
         """Cancel what still runs, wait until it has ended, and take nothing more."""
         self._closed = True

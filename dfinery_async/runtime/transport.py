@@ -8,6 +8,8 @@ Must only be called from tasks that the library owns: see `tasks.py`.
 
 from __future__ import annotations
 
+import asyncio
+import math
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +20,7 @@ import anyio
 import certifi
 import httpcore
 import httpx
+import msgspec
 from httpx import AsyncBaseTransport
 
 from dfinery_async.config import ConnectionConfig, Origin, TimeoutConfig
@@ -32,9 +35,19 @@ from dfinery_async.runtime.wire.patched import is_patched
 from dfinery_async.runtime.wire.route import Route, look
 from dfinery_async.runtime.wire.transport import FastTransport
 
-__all__ = ["AsyncBaseTransport", "Reply", "StaleConnection", "StreamedReply", "Target", "Transport", "fault"]
+__all__ = [
+    "LARGEST_REPLY",
+    "AsyncBaseTransport",
+    "Reply",
+    "StaleConnection",
+    "StreamedReply",
+    "Target",
+    "Transport",
+    "fault",
+]
 
-_LARGEST_REPLY = 1024 * 1024
+LARGEST_REPLY = 1024 * 1024
+"""Bytes; no answer of an import call is that long."""
 _POOL_TIMEOUT = 1.0  # of httpx: its pools are asked for no more than they have
 _PORTS = {"http": 80, "https": 443}
 _DISCONNECTED = "disconnected without sending a response"  # httpcore's text; it has no class of its own for this
@@ -178,23 +191,31 @@ class Transport:
         wire = 0 if self._fast is None else self._fast.stats().waiting
         return wire + (0 if self._shards is None else self._shards.waiting)
 
-    async def post(self, target: Target, body: bytes) -> Reply:
+    async def post(self, target: Target, body: bytes, within: float = math.inf) -> Reply:
         """Send one request and read its answer.
+
+        Args:
+            target: where to.
+            body: of the request.
+            within: seconds that it may take in all, where that is less than the time-outs allow.
 
         Raises:
             ConnectionFailed: no whole answer came.
         """
         fast = self._fast
         if fast is None or is_patched():
-            return await self._post_by_httpx(target, body)
+            return await self._post_by_httpx(target, body, within)
+        deadlines = self._deadlines
+        if within < deadlines.total:
+            deadlines = msgspec.structs.replace(deadlines, total=within)
         try:
             return Reply(
                 *await fast.wire.post(
                     target.address,
                     b"%b%d\r\n\r\n%b" % (target.head, len(body), body),
-                    self._deadlines,
+                    deadlines,
                     self._timeouts.connect,
-                    _LARGEST_REPLY,
+                    LARGEST_REPLY,
                 )
             )
         except _SHORT as error:
@@ -213,7 +234,7 @@ class Transport:
         if fast is None or is_patched():
             return False
         data = b"%b%d\r\n\r\n%b" % (target.head, len(body), body)
-        return fast.wire.post_soon(target.address, data, now, self._deadlines, _LARGEST_REPLY, guest=guest)
+        return fast.wire.post_soon(target.address, data, now, self._deadlines, LARGEST_REPLY, guest=guest)
 
     @asynccontextmanager
     async def stream(self, target: Target, body: bytes) -> AsyncGenerator[StreamedReply]:
@@ -250,20 +271,22 @@ class Transport:
             self._shards = Shards.over_httpx(self._connections, self._context)
         return self._shards
 
-    async def _post_by_httpx(self, target: Target, body: bytes) -> Reply:
-        async with self._httpx().place() as shard:
-            pool = shard.pool
-            try:
-                with anyio.fail_after(self._timeouts.total):
+    async def _post_by_httpx(self, target: Target, body: bytes, within: float) -> Reply:
+        until = asyncio.get_running_loop().time() + within
+        try:
+            async with self._httpx().place(until) as shard:
+                pool = shard.pool
+                with (
+                    shard.renewing(pool),
+                    anyio.fail_after(min(self._timeouts.total, until - asyncio.get_running_loop().time())),
+                ):
                     response = await pool.handle_async_request(self._request(target, body, _POOL_TIMEOUT))
                     try:
                         return Reply(response.status_code, response.headers.raw, await _read(response))
                     finally:
                         await response.aclose()
-            except _LONG as error:
-                if isinstance(error, httpx.PoolTimeout):
-                    shard.renew(pool)
-                raise fault(error) from None
+        except _LONG as error:
+            raise fault(error) from None
 
     @asynccontextmanager
     async def _streamed(self, pool: AsyncBaseTransport, request: httpx.Request) -> AsyncGenerator[StreamedReply]:
@@ -304,7 +327,7 @@ async def _read(response: httpx.Response) -> bytes:
     size = 0
     async for piece in _pieces(response):
         size += len(piece)
-        if size > _LARGEST_REPLY:
+        if size > LARGEST_REPLY:
             return b""  # no answer of the API is that long; the caller sees an unreadable one
         pieces.append(piece)
     return b"".join(pieces)

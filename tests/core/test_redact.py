@@ -7,7 +7,7 @@ import time
 import pytest
 from hypothesis import given, strategies as st
 
-from dfinery_async.redact import looks_personal, safe_text
+from dfinery_async.redact import looks_personal, safe_name, safe_text
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,13 @@ from dfinery_async.redact import looks_personal, safe_text
         ("phone 010.1234.5678", "phone <number>"),
         ("phone (02) 123-4567", "phone (<number>"),
         ("phone \uff18\uff12\uff11\uff10\uff11\uff12\uff13\uff14", "phone <number>"),
+        ("kim\ufe6bexample.com", "<e-mail>"),
+        ("phone 010/1234/5678", "phone <number>"),
+        ("phone 010_1234_5678", "phone <number>"),
+        ("phone 010,1234,5678", "phone <number>"),
+        ("phone 010\u20111234\u20115678", "phone <number>"),
+        ("phone 010\u20131234\u22125678", "phone <number>"),
+        ("phone 010\uff0d1234\uff0d5678", "phone <number>"),
         ("line 40001 of 123456", "line 40001 of 123456"),
         ("\x1b[31mred\x1b[0m", "[31mred [0m"),
         ("a\r\nb\x00c\x9bd", "a b c d"),
@@ -82,3 +89,14 @@ def test_what_is_shown_is_short_and_prints_on_one_line(text: str) -> None:
 @pytest.mark.parametrize("text", ["u1", "member-00417", "dfn-user-123", "5f0c7c0e", "1234567", "", "김민수"])
 def test_plain_ids_do_not_look_personal(text: str) -> None:
     assert not looks_personal(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("df_login", "df_login"), ("kim@example.com", "<e-mail>"), ("x" * 300, f"{'x' * 199}…")]
+)
+def test_a_name_that_looks_personal_is_not_shown(name: str, shown: str) -> None:
+    assert safe_name(name) == shown
+
+
+def test_a_secret_is_not_shown() -> None:
+    assert safe_text("bearer abc/1 and ABC%2F1, abcd", ["abc/1"]) == "bearer <token> and <token>, abcd"

@@ -122,7 +122,7 @@ NOT_THE_APIS = [
     b'{"status":true,"code":20000,"message":"\xff\xfe"}',
     b'{"status":true,"code":20000,"message":"\\ud800"}',
     b'{"status":true,"code":20000,"message":"a\nb"}',
-    b'\xef\xbb\xbf{"status":true,"code":20000}',
+    b' \xef\xbb\xbf{"status":true,"code":20000}',
     '{"status":true,"code":20000}'.encode("utf-16"),
     '{"status":true,"code":20000}'.encode("utf-16-le"),
     b'[{"status":true,"code":20000}]',

@@ -233,7 +233,7 @@ class World:
             case "limited":
                 for family in FAMILIES:
                     pacer = client._gateway.pacers[family]
-                    pacer.window.throttled(asyncio.get_running_loop().time(), 2.0, 0.0)
+                    pacer.window.throttled(asyncio.get_running_loop().time(), 2.0)
                     pacer.observe([], throttled=True)
             case "full":
                 acquainted(client)

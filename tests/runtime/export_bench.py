@@ -11,6 +11,7 @@ import anyio.lowlevel
 from dfinery_async.config import RetryConfig
 from dfinery_async.core.endpoints import EXPORT_EVENTS
 from dfinery_async.core.export_plan import ExportCall
+from dfinery_async.core.outcome import classify_export
 from dfinery_async.errors import ConnectionFailed
 from dfinery_async.runtime.export import Export
 from dfinery_async.runtime.tasks import TaskOwner
@@ -78,7 +79,10 @@ class Source:
             await anyio.lowlevel.cancel_shielded_checkpoint()
             self.taken -= 1
 
-    def note_throttled(self, family, error):
+    def failed_export(self, status, headers, body):
+        return classify_export(status, body)
+
+    def note_throttled(self, family, error, retry_after=None):
         assert family == "exports"
         self.throttled += 1
         error.reset_at = dt.datetime(2025, 3, 1, tzinfo=dt.UTC)

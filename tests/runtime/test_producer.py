@@ -320,7 +320,7 @@ def test_an_unreachable_api_is_named_and_waited_for() -> None:
     virtually(scenario())
 
 
-def test_throttling_holds_until_the_reset_and_repeats() -> None:
+def test_throttling_without_a_reset_holds_and_repeats() -> None:
     async def scenario() -> None:
         far_end = FarEnd(
             lambda call: (
@@ -331,12 +331,12 @@ def test_throttling_holds_until_the_reset_and_repeats() -> None:
         )
         async with client_of(far_end) as client, client.producer() as producer:
             receipt = await producer.track("u", "e")
-            await asyncio.sleep(1)
+            await asyncio.sleep(0.1)
             assert producer.stats().state == "throttled"
             assert (await receipt).status == "delivered"
             report = await producer.flush()
         assert report.throttled >= 1
-        assert report.throttled <= 3
+        assert report.throttled <= 9  # no end is named: a backoff, longer each time
         assert report.delivered == 1
 
     virtually(scenario())

@@ -16,7 +16,7 @@ from dfinery_async import DfineryClient, RetryConfig
 IMPORT_TOKEN = "import-token-CANARY"
 EXPORT_TOKEN = "export-token-CANARY"
 SUCCESS = b'{"status":true,"code":"20000","message":"OK","data":true}'
-ONE_TRY = RetryConfig(total=0.1, base=3600.0, cap=3600.0, unexpected_attempts=1)
+ONE_TRY = RetryConfig(total=10.0, base=1e9, cap=1e9, unexpected_attempts=1)
 
 _CHUNK = re.compile(rb"([0-9a-f]+)\r\n")
 
