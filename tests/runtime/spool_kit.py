@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import far_end
 from far_end import FarEnd, VirtualLoop
 
-from dfinery_async import Event, Identity, Stats
+from dfinery_async import Event, Identity
 from dfinery_async.core import codec
 from dfinery_async.core.spool_rows import Row, row_of
 from dfinery_async.core.work import Work
@@ -48,10 +48,6 @@ def in_real_time(scenario: Coroutine[Any, Any, T]) -> T:
 
 def numbered(number: int, **properties: Any) -> Event:
     return Event("e", properties={"n": number, **properties})
-
-
-def balanced(stats: Stats) -> bool:
-    return stats.accepted == stats.delivered + stats.rejected + stats.dropped + stats.spooled + stats.pending
 
 
 def by_user(api: FarEnd) -> dict[str, list[int]]:

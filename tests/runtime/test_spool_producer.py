@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-from far_end import Call, FarEnd, client_of, failed, ok
-from spool_kit import BINDING, balanced, by_user, bytes_in, modes, numbered, rows, rows_on_disk, virtually
+from far_end import Call, FarEnd, balanced, client_of, failed, ok
+from spool_kit import BINDING, by_user, bytes_in, modes, numbered, rows, rows_on_disk, virtually
 
 from dfinery_async import (
     ClientClosed,
