@@ -20,6 +20,8 @@ _FUTURES_EVERY = 64  # looking through all objects takes longer than many a simu
 
 async def audit(ledger: Ledger, crowds: list[Crowd]) -> None:
     """Compare the fate of every unit, as its receipt tells it, with what happened to it."""
+    for crowd in crowds:
+        crowd.look_no_more()
     tallies = [Counter[str]() for _ in crowds]
     for number, (user, receipt, call) in enumerate(zip(ledger.user_of, ledger.receipts, ledger.call_of, strict=True)):
         tally = tallies[user.owner]
