@@ -295,7 +295,8 @@ class DfineryClient(ExportCalls):
             max_pending_bytes: their encoded size at the most.
             max_batch_bytes: size of one request at the most; a single larger event travels alone.
             on_full: what `track` does without room: `"wait"`, `"raise"` QueueFull, or `"drop_newest"`.
-            delivery_timeout: seconds after which a unit that could not be delivered is dropped; `None` is never.
+            delivery_timeout: seconds after which a unit that waits is dropped; `None` is never. With a spool nothing
+                is dropped by it: an awaited receipt says `"spooled"` then, and the unit still goes in its turn.
             on_rejected: called with a `Rejection` for each unit that the API refused for good, sync or async; or the
                 path of a JSON Lines file, to which such units are added for mending.
             taxonomy: what is registered with the service, from `read_taxonomy()`; what is standard by default.

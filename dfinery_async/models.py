@@ -179,7 +179,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an awaited receipt gives.
 
     Attributes:
-        status: `"delivered"`, or `"spooled"` when the producer closed with the event safe on disk.
+        status: `"delivered"`, or `"spooled"` when the producer closed with the event safe on disk, or the event was
+            not delivered within `delivery_timeout` and is safe there: it is still sent when its turn comes.
         attempts: requests that carried it.
     """
 

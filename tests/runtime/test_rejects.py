@@ -135,6 +135,7 @@ async def awaits_what_was_cancelled_elsewhere() -> None:
 
 
 async def cancels_its_own_task() -> None:
+    await asyncio.sleep(0.3)  # meanwhile others come to wait
     cancels_the_task_at_once()
     await asyncio.sleep(0)
 
