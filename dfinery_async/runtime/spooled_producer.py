@@ -63,6 +63,7 @@ class SpooledProducer(Producer):
             self._rejects.handed_over = lambda work: self._spool.done([work])
 
     async def __aenter__(self) -> Self:
+        self._place.check("producer")
         await self._spool.opened()
         return self
 
@@ -89,6 +90,7 @@ class SpooledProducer(Producer):
 
     async def flush(self, timeout: float | None = None) -> Report:
         """As `Producer.flush`; what was found on disk is covered."""
+        self._place.check("producer")
         deadline = None if timeout is None else self._time() + timeout
         try:
             async with asyncio.timeout_at(deadline):
