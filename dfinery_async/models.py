@@ -234,7 +234,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         capacity: units that may be pending at the most.
         in_flight: requests in the air now.
         users: identities with pending units.
-        requests: requests made, retries included.
+        requests: requests made, retries and those in the air included.
         retries: requests that repeated an earlier one.
         throttled: answers that said "too many requests".
         silent_for: seconds for which requests have gone without any answer; 0 when none is due.

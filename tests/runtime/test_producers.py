@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
-from far_end import FarEnd, client_of, virtually
+from far_end import FarEnd, client_of, failed, virtually
 
 from dfinery_async import ConfigError, ConnectionConfig
 
@@ -14,7 +15,7 @@ from dfinery_async import ConfigError, ConnectionConfig
 def test_requests_in_the_air_are_a_number(wrong: Any) -> None:
     async def scenario() -> None:
         async with client_of(FarEnd()) as client:
-            with pytest.raises(ConfigError, match="^max_in_flight must be "):
+            with pytest.raises(ConfigError, match=r"^max_in_flight must be "):
                 client.producer(max_in_flight=wrong)
 
     virtually(scenario())
@@ -29,6 +30,22 @@ def test_there_are_no_more_requests_in_the_air_than_connections() -> None:
             for number in range(100):
                 await producer.track(f"u{number}", "e")
         assert far_end.most_in_air == 3
+
+    virtually(scenario())
+
+
+def test_requests_are_counted_when_they_leave() -> None:
+    async def scenario() -> None:
+        far_end = FarEnd(lambda call: failed(50000) if call.at < 5 else None, latency=5.0)
+        async with client_of(far_end) as client:
+            producer = client.producer()
+            await producer.track("u", "e")
+            await asyncio.sleep(1.0)
+            assert (producer.stats().requests, producer.stats().retries) == (1, 0)
+            await asyncio.sleep(5.0)
+            report = await producer.aclose(timeout=0)
+            assert (report.requests, report.retries, report.dropped) == (2, 1, 1)
+            assert len(far_end.calls) == 2
 
     virtually(scenario())
 
