@@ -1,4 +1,4 @@
-"""Whose a folder of spools is, and what a start does with the slots that it finds there."""
+"""Whose a folder of spools is, what a start does with the slots that it finds, and a close before the start."""
 
 from __future__ import annotations
 
@@ -133,3 +133,49 @@ def test_a_damaged_file_stops_one_start_and_no_more(tmp_path: Path, caplog: pyte
     virtually(scenario())
     assert "spool.db.corrupt-1" in modes(tmp_path / "slot-000")
     assert modes(tmp_path / "slot-000")["spool.db.corrupt-1"] == "0o600"
+
+
+@pytest.mark.parametrize("timeout", [0, 30.0])
+def test_a_producer_that_was_never_entered_writes_at_its_close(tmp_path: Path, timeout: float) -> None:
+    async def scenario() -> None:
+        await leave_behind(tmp_path, 3)
+        async with client_of(FarEnd(down)) as client:
+            producer = client.producer(spool=tmp_path)
+            receipts = [producer.track_nowait("u", numbered(number)) for number in range(5)]
+            report = await producer.aclose(timeout=timeout)
+            assert (report.accepted, report.spooled, report.dropped) == (8, 8, 0)
+            assert [(await receipt).status for receipt in receipts] == ["spooled"] * 5
+
+    virtually(scenario())
+    assert rows_on_disk(tmp_path) == 8
+
+
+def test_a_producer_that_was_never_entered_leaves_a_folder_alone_that_it_does_not_need(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with client_of(FarEnd()) as client:
+            assert (await client.producer(spool=tmp_path / "s").aclose(timeout=0)).accepted == 0
+
+    virtually(scenario())
+
+
+def test_a_close_before_the_spool_could_be_opened_says_what_was_lost(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("no folder")
+
+    async def scenario() -> None:
+        async with client_of(FarEnd()) as client:
+            producer = client.producer(spool=tmp_path / "spool")
+            producer.track_nowait("u", numbered(1))
+            assert (await producer.aclose(timeout=0)).dropped == 1
+
+    virtually(scenario())
+
+
+def test_whoever_waits_for_the_spool_hears_of_a_close_before_it_was_open(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with client_of(FarEnd()) as client:
+            producer = client.producer(spool=tmp_path)
+            flush = asyncio.create_task(producer.flush())
+            producer.abandon()
+            assert (await flush).state == "closed"
+
+    virtually(scenario())
