@@ -106,6 +106,7 @@ YOUNGER = (
     "tests/cli/test_app.py",
     "tests/core/test_codec.py",
     "tests/core/test_lanes.py",
+    "tests/core/test_lanes_schedules.py",
     "tests/core/test_models.py",
     "tests/core/test_values.py",
     "tests/emulator/test_emulator_server.py",

@@ -28,7 +28,6 @@ from dfinery_async.config import (
 )
 from dfinery_async.core import codec
 from dfinery_async.core.batching import cut_events
-from dfinery_async.core.books import total
 from dfinery_async.core.endpoints import (
     DELETE_IDENTITY,
     EVENTS,
@@ -43,7 +42,6 @@ from dfinery_async.errors import ClientClosed, ConfigError, DfineryError, Invali
 from dfinery_async.models import Event, Identity, Probe, Quota, Report, Stats
 from dfinery_async.runtime import clock
 from dfinery_async.runtime.calls import Caller
-from dfinery_async.runtime.checked_producer import CheckedProducer, TaxonomyCheck
 from dfinery_async.runtime.export_calls import ExportCalls
 from dfinery_async.runtime.feeding import UNTIL_THE_END
 from dfinery_async.runtime.frames import ArrowStream, frame_events
@@ -56,9 +54,9 @@ from dfinery_async.runtime.pacer import make_pacers
 from dfinery_async.runtime.place import Place
 from dfinery_async.runtime.probe import probe
 from dfinery_async.runtime.producer import Producer
+from dfinery_async.runtime.producers import Producers, bounded, kind_of
 from dfinery_async.runtime.rejects import OnRejected
 from dfinery_async.runtime.tasks import TaskOwner
-from dfinery_async.runtime.taxonomy import read_taxonomy
 from dfinery_async.runtime.transport import AsyncBaseTransport, Transport
 from dfinery_async.values import check_text, moment_text
 
@@ -125,8 +123,7 @@ class DfineryClient(ExportCalls):
             patience=self._retry.total,
         )
         self._caller = Caller(self._gateway, retry=self._retry, tasks=self._tasks, random=self._random)
-        self._producers: list[Producer] = []
-        self._past = Stats(state="closed")  # the books of those that have ended
+        self._producers = Producers()
         self._closing: asyncio.Task[None] | None = None
         self._place: Place | None = None  # of the first use
 
@@ -158,7 +155,12 @@ class DfineryClient(ExportCalls):
         return f"<DfineryClient of {self._gateway.service_id} at {self._gateway.origin}>"
 
     async def aclose(self) -> None:
-        """End producers that are still open (in their default time), then all tasks and connections."""
+        """End producers that are still open (in their default time), then all tasks and connections.
+
+        Raises ClientClosed in another event loop or process than that of its first use.
+        """
+        if self._place is not None and (self._closing is None or not self._closing.done()):
+            self._place.check("client")
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._close(), name="dfinery:close")
         try:
@@ -247,7 +249,7 @@ class DfineryClient(ExportCalls):
 
     def stats(self) -> Stats:
         """Return the books of all producers that this client has had, as one; `state` is the worst there is."""
-        return total([self._past, *(producer.stats() for producer in self._producers)])
+        return self._producers.stats()
 
     async def probe(self, kind: Literal["import", "export"] = "import") -> Probe:
         """Look at the API by one call that it has to refuse, as it is empty; nothing is created or changed.
@@ -296,7 +298,8 @@ class DfineryClient(ExportCalls):
             max_pending_bytes: their encoded size at the most.
             max_batch_bytes: size of one request at the most; a single larger event travels alone.
             on_full: what `track` does without room: `"wait"`, `"raise"` QueueFull, or `"drop_newest"`.
-            delivery_timeout: seconds after which a unit that could not be delivered is dropped; `None` is never.
+            delivery_timeout: seconds after which a unit that waits is dropped; `None` is never. With a spool nothing
+                is dropped by it: an awaited receipt says `"spooled"` then, and the unit still goes in its turn.
             on_rejected: called with a `Rejection` for each unit that the API refused for good, sync or async; or the
                 path of a JSON Lines file, to which such units are added for mending.
             taxonomy: what is registered with the service, from `read_taxonomy()`; what is standard by default.
@@ -312,32 +315,23 @@ class DfineryClient(ExportCalls):
         connections = self._connections.max_connections
         config = DeliveryConfig(
             linger=linger,
-            max_in_flight=connections if max_in_flight is None else min(max_in_flight, connections),
+            max_in_flight=connections if max_in_flight is None else max_in_flight,
             max_pending_events=max_pending_events,
             max_pending_bytes=max_pending_bytes,
             max_batch_bytes=max_batch_bytes,
             on_full=on_full,
             delivery_timeout=delivery_timeout,
         )
-        plain: Callable[..., Producer] = Producer
-        checked: Callable[..., Producer] = CheckedProducer
-        if spool is not None:
-            plain, checked = _spooled(SpoolConfig.of(spool))
-        if validate == "off":
-            kind = plain
-        else:
-            kind = partial(checked, check=TaxonomyCheck(taxonomy or read_taxonomy(), validate))
+        kind = kind_of(None if spool is None else SpoolConfig.of(spool), taxonomy, validate)
         producer = kind(
             self._gateway,
-            config,
+            bounded(config, connections),
             retry=self._retry,
             tasks=self._tasks,
             random=self._random,
             on_rejected=on_rejected,
         )
-        self._past = total([self._past, *(other.stats() for other in self._producers if other.closed)])
-        self._producers = [other for other in self._producers if not other.closed]
-        self._producers.append(producer)
+        self._producers.add(producer)
         return producer
 
     async def load(
@@ -383,13 +377,5 @@ class DfineryClient(ExportCalls):
             self._place = Place()
             if self._observer is not None:
                 self._observer.opened(self, self._gateway.service_id, asyncio.get_running_loop())
-        elif not self._place.is_here():
-            raise ClientClosed("the client belongs to another event loop or process; make one in each")
-
-
-def _spooled(config: SpoolConfig) -> tuple[Callable[..., Producer], Callable[..., Producer]]:
-    """Return what makes producers with a spool, without and with a look into the taxonomy."""
-    # SQLite costs time at import, and not every Python has it.
-    from dfinery_async.runtime.spooled_producer import CheckedSpooledProducer, SpooledProducer  # noqa: PLC0415
-
-    return partial(SpooledProducer, spool=config), partial(CheckedSpooledProducer, spool=config)
+        else:
+            self._place.check("client")

@@ -159,7 +159,8 @@ class DeliveryConfig(msgspec.Struct, frozen=True, kw_only=True):
         max_pending_events: units that may wait or be in the air.
         max_pending_bytes: their encoded size at the most.
         on_full: `"wait"` for room, `"raise"` QueueFull, or `"drop_newest"`, which counts the event as dropped.
-        delivery_timeout: how long a unit may wait and be retried before it is dropped; `None` is for ever.
+        delivery_timeout: how long a unit may wait and be retried before it is dropped, unless a spool keeps it; `None`
+            is for ever.
         max_batch_bytes: size of one request's body at the most.
     """
 

@@ -179,7 +179,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an awaited receipt gives.
 
     Attributes:
-        status: `"delivered"`, or `"spooled"` when the producer closed with the event safe on disk.
+        status: `"delivered"`, or `"spooled"` when the producer closed with the event safe on disk, or the event was
+            not delivered within `delivery_timeout` and is safe there: it is still sent when its turn comes.
         attempts: requests that carried it.
     """
 
@@ -233,7 +234,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         capacity: units that may be pending at the most.
         in_flight: requests in the air now.
         users: identities with pending units.
-        requests: requests made, retries included.
+        requests: requests made, retries and those in the air included.
         retries: requests that repeated an earlier one.
         throttled: answers that said "too many requests".
         silent_for: seconds for which requests have gone without any answer; 0 when none is due.

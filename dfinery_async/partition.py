@@ -85,6 +85,7 @@ def send_partition(rows: Iterable[Mapping[str, Any]], *, settings: Mapping[str, 
     Raises:
         ConfigError: a setting can't work.
         DeliveryError: a row was not delivered, and `"raise_on"` asked for it.
+        Exception: whatever the rows' iterator raised, after what it gave before was sent.
     """
     client, job = _read_settings(settings)
     reading = _Reading(rows, job)
@@ -96,6 +97,10 @@ def send_partition(rows: Iterable[Mapping[str, Any]], *, settings: Mapping[str, 
         finally:
             portal.call(sending.aclose)
     result = reading.add_to(report, sending.refusals, failure)
+    if reading.broke_off is not None:
+        taken = f"dfinery: {result.accepted:,} rows were taken before, {result.delivered:,} of them were delivered"
+        reading.broke_off.add_note(taken)
+        raise reading.broke_off
     failed = failure is not None or result.dropped > 0
     if (failed and job.raise_on != "nothing") or (not result.complete and job.raise_on == "rejection"):
         raise _failed(result) from failure
@@ -103,9 +108,14 @@ def send_partition(rows: Iterable[Mapping[str, Any]], *, settings: Mapping[str, 
 
 
 class _Reading:
-    """Rows become records; bad ones are counted and passed over."""
+    """Rows become records; bad ones are counted and passed over.
+
+    Attributes:
+        broke_off: what the rows' iterator raised, if it did.
+    """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]], job: _Job) -> None:
+        self.broke_off: Exception | None = None
         self._rows = rows
         self._kind: Kind = job.kind
         self._table, self._sort = job.table, job.sort
@@ -121,7 +131,7 @@ class _Reading:
             yield chunk
 
     def _records(self) -> Iterator[Record]:
-        for number, row in enumerate(self._rows, start=1):
+        for number, row in enumerate(self._up_to_its_end(), start=1):
             place: Place = number if self._place is None else self._place
             try:
                 yield row_record(line_of(row) if self._table else row, self._kind, place)
@@ -129,6 +139,13 @@ class _Reading:
                 self._unreadable += 1
                 if len(self._problems) < _SHOWN:
                     self._problems.append(f"row {number}: {error}")
+
+    def _up_to_its_end(self) -> Iterator[Mapping[str, Any]]:
+        """Give the rows up to where their iterator fails, so that what it gave before can be sent."""
+        try:
+            yield from self._rows
+        except Exception as error:  # noqa: BLE001 - an engine's iterator may raise anything; it is raised in the end
+            self.broke_off = error
 
     def add_to(self, report: Report, refusals: Counter[str], failure: DfineryError | None) -> PartitionReport:
         """Add the bad rows to the books of the producer."""
@@ -215,6 +232,8 @@ def _read_settings(settings: Mapping[str, Any]) -> tuple[DfineryClient, _Job]:
     Raises:
         ConfigError: a setting is unknown or can't work. Its value, which may be a token, is not told.
     """
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"settings must be a dict of the client's arguments, not {type(settings).__name__}")
     own = {name: value for name, value in settings.items() if name in _Job.__struct_fields__}
     others = {name: value for name, value in settings.items() if name not in own}
     try:

@@ -81,5 +81,7 @@ class Lane:  # no msgspec.Struct: setting an attribute of one takes six times as
         return self.waiting[0].family, False
 
     def oldest(self) -> float:
-        """When the first of all was accepted."""
-        return self.front[0].works[0].accepted_at if self.front else self.waiting[0].accepted_at
+        """When the first of all that waits was accepted; infinite when all of it is in the air."""
+        if self.front:
+            return self.front[0].works[0].accepted_at
+        return self.waiting[0].accepted_at if self.waiting else NEVER

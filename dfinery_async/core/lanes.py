@@ -45,7 +45,7 @@ class Lanes:
     Args:
         caps: bounds of one request.
         linger: seconds that the first work of a request waits for more.
-        timeout: seconds after which a work is given up; `None` is never.
+        timeout: seconds after which a work is given up, unless it is in the air; `None` is never.
     """
 
     def __init__(self, caps: Caps, *, linger: float = 0.0, timeout: float | None = None) -> None:
@@ -94,7 +94,10 @@ class Lanes:
                 rank = self._rank(lane)
                 if rank.bit_length() != lane.level:
                     lane.among.grew(lane, rank)
-        elif not lane.in_air and not lane.front and self._full(lane):
+        elif lane.in_air:
+            if self._timeout != NEVER and lane.wake == NEVER:  # any alarm that it has rings before this is too old
+                self._arm(lane)
+        elif not lane.front and self._full(lane):
             self._make_ready(lane, now)
 
     def ready(self, now: float) -> Sequence[Kind]:
@@ -317,11 +320,9 @@ class Lanes:
         """Look at the lanes whose time has come."""
         self._expired += self._singles.expired(now)
         for lane in self._alarms.ring(now):
-            if lane.in_air:
-                continue  # `_stand` arms it again
             self._give_up_old(lane, now)
             if self._users.get(lane.key) is lane:
-                if lane.due <= now:
+                if lane.due <= now:  # never so in the air
                     self._make_ready(lane, now)
                 self._arm(lane)
 
@@ -335,8 +336,9 @@ class Lanes:
         lane.front = [batch for batch in lane.front or () if batch.works]
         # Works wait in the order of their acceptance, so those that are too old stand first.
         self._expired += lane.remove(sum(work.accepted_at + self._timeout <= now for work in lane.waiting))
-        # A time of retry belonged to what is gone, unless the front is still there; linger is counted anew.
-        self._stand(lane, now, lane.due if lane.front and lane.due != NEVER else -NEVER)
+        if not lane.in_air:
+            # A time of retry belonged to what is gone, unless the front is still there; linger is counted anew.
+            self._stand(lane, now, lane.due if lane.front and lane.due != NEVER else -NEVER)
 
     def _still_young(self, works: Sequence[Work], now: float) -> list[Work]:
         young: list[Work] = []

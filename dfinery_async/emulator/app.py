@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from email.utils import formatdate
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from dfinery_async.emulator.faults import Fault, FaultBoard
 
-_LOOPBACK_HOSTS = frozenset({b"127.0.0.1", b"localhost", b"[::1]"})
+_LOOPBACK_HOST = re.compile(rb"localhost|\[::1\]|127(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}", re.IGNORECASE)
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
@@ -218,7 +219,7 @@ def _transport(scope: Scope) -> asyncio.Transport:
 
 def _is_loopback(host: bytes) -> bool:
     name, colon, port = host.rpartition(b":")
-    return (name if colon and port.isdigit() else host).lower() in _LOOPBACK_HOSTS
+    return _LOOPBACK_HOST.fullmatch(name if colon and port.isdigit() else host) is not None
 
 
 async def _read(receive: Receive) -> bytes | None:

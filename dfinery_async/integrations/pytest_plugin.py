@@ -77,7 +77,8 @@ def _fixture_of(request: pytest.FixtureRequest) -> str:
     if marker is not None:
         scope = marker.kwargs.get("loop_scope") or marker.kwargs.get("scope") or _default_scope(request.config)
         return _ASYNCIO.format(scope)
-    if request.node.get_closest_marker("anyio") is not None:
+    # anyio runs whatever has its backend: by its mark, as an argument, by `usefixtures`, or by its mode `auto`.
+    if request.node.get_closest_marker("anyio") is not None or "anyio_backend" in request.fixturenames:
         backend: str = request.getfixturevalue("anyio_backend_name")
         if backend != "asyncio":
             pytest.fail(

@@ -221,6 +221,9 @@ class Dispatcher:
     def _launch(self, batch: Batch, now: float, *, retry: bool) -> None:
         if retry:
             self._budget.spend(now)
+        self._books.requests += 1
+        if batch.attempts:
+            self._books.retries += 1
         batch.launched_at = now
         self.health.launched(now)
         self._in_air.add(batch)
@@ -263,10 +266,6 @@ class Dispatcher:
 
     def _settle(self, batch: Batch, outcome: Outcome, now: float) -> None:
         """Do to the lanes and the books what an answer means."""
-        books = self._books
-        books.requests += 1
-        if batch.attempts:
-            books.retries += 1
         batch.attempts += 1
         if outcome is DELIVERED:
             self._delivered(batch, now)
@@ -276,7 +275,7 @@ class Dispatcher:
             case Verdict.RETRY:
                 self._lanes.put_back(batch, now, self._retry_at(batch, outcome, now))
             case Verdict.THROTTLED:
-                books.throttled += 1
+                self._books.throttled += 1
                 self._lanes.put_back(batch, now)  # the pacer holds its family until the reset
             case Verdict.UNAUTHORIZED | Verdict.MISCONFIGURED:
                 self._lanes.put_back(batch, now)

@@ -10,6 +10,8 @@ import asyncio
 import os
 from threading import get_ident
 
+from dfinery_async.errors import ClientClosed
+
 __all__ = ["Place"]
 
 _forks = [0]  # that this process has come out of
@@ -36,3 +38,8 @@ class Place:
     def is_here(self) -> bool:
         """Whether the caller runs on that loop, in that process."""
         return self._thread == get_ident() and self._forks == _forks[0] and self._is_running()
+
+    def check(self, what: str) -> None:
+        """Raise ClientClosed, which names what belongs here, if the caller runs elsewhere."""
+        if not self.is_here():
+            raise ClientClosed(f"the {what} belongs to another event loop or process; make one in each")

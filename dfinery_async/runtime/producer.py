@@ -176,8 +176,10 @@ class Producer:
             timeout: seconds to wait at the most; `None` is no bound.
 
         Returns:
-            The books at that moment, whether or not everything was settled in time.
+            The books at that moment, whether or not everything was settled in time. Raises ClientClosed in another
+            event loop or process.
         """
+        self._place.check("producer")
         epoch = self._books.close_epoch()
         self._release()
         await self._accounts.even(epoch, timeout)
@@ -191,8 +193,10 @@ class Producer:
 
         Returns:
             The final books. Calling it again gives them again. A cancelled close ends at once, what is left dropped.
+            Raises ClientClosed in another event loop or process.
         """
         if self._accounts.closing is None:
+            self._place.check("producer")
             self._refuse_waiting()
             if self._closing is None:
                 self._closing = self._tasks.start(self._close(timeout), "close")
@@ -310,8 +314,7 @@ class Producer:
         self._warnings.warning("full", self._time(), message, {"dropped": dropped})
 
     def _check_open(self) -> None:
-        if not self._place.is_here():
-            raise ClientClosed("the producer belongs to another event loop or process; make one in each")
+        self._place.check("producer")
         if self._accounts.closing is not None or self._closing is not None:
             raise ClientClosed("the producer is closed") from self._failure
         self._check_way()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any
 
 from dfinery_async.core.work import Work
@@ -18,10 +18,15 @@ class Receipt(Work, eq=False, weakref=True):
 
     `await receipt` gives a `Delivery`, or raises `DeliveryError` whose `__cause__` says why it could not be delivered.
     It may be awaited any number of times, by several tasks, or never. A future is made only where somebody waits.
+
+    Attributes:
+        patience: waits in the place of whoever awaits it, and may say that the unit is safe before its outcome is
+            known; without one the outcome is waited for.
     """
 
     _outcome: Delivery | DfineryError | None = None
     _waiters: list[asyncio.Future[None]] | None = None
+    patience: Callable[[Receipt], Coroutine[Any, Any, Delivery | None]] | None = None
 
     def done(self) -> bool:
         """Whether the outcome is known."""
@@ -40,13 +45,20 @@ class Receipt(Work, eq=False, weakref=True):
                     if not waiter.done():
                         waiter.set_result(None)
 
+    async def settled(self) -> None:
+        """Wait until the outcome is known, which it must not be yet."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+        await waiter
+
     def __await__(self) -> Generator[Any, None, Delivery]:
         if self._outcome is None:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            if self._waiters is None:
-                self._waiters = []
-            self._waiters.append(waiter)
-            yield from waiter
+            if self.patience is None:
+                yield from self.settled().__await__()
+            elif safe := (yield from self.patience(self).__await__()):
+                return safe
         outcome = self._outcome
         if isinstance(outcome, Delivery):
             return outcome

@@ -30,6 +30,9 @@ _log = logging.getLogger("dfinery_async.producer")
 class Rejects:
     """Hands rejections over one by one, in order. A callback that fails is logged once and harms nothing else.
 
+    A callback may end with any exception, a `CancelledError` of what it waited for included; it may even cancel the
+    task that it runs in. So one task calls it, and another sees that the next ones are told whatever became of that.
+
     Args:
         on_rejected: where they go.
         tasks: who owns the task that hands them over.
@@ -40,7 +43,7 @@ class Rejects:
 
     def __init__(self, on_rejected: OnRejected, tasks: TaskOwner) -> None:
         self.handed_over: Callable[[Work], None] | None = None
-        self._call = on_rejected if callable(on_rejected) else _file_writer(Path(on_rejected))
+        self._call = on_rejected if callable(on_rejected) else _file_writer(_path_of(on_rejected))
         self._tasks = tasks
         self._queue: deque[tuple[Rejection, Work]] = deque()
         self._running: asyncio.Task[None] | None = None
@@ -50,32 +53,64 @@ class Rejects:
         """Hand over soon what a refused request carried."""
         self._queue.extend((_rejection(batch, work, error), work) for work in batch.works)
         if self._running is None:
-            self._running = self._tasks.start(self._run(), "rejects")
+            telling = self._tasks.start(self._tell(), "rejects")
+            self._running = self._tasks.start(self._run(telling), "rejects to the end")
 
     async def drained(self) -> None:
         """Wait until all that was put has been handed over."""
         while self._running is not None:
-            await asyncio.shield(self._running)
+            await asyncio.wait([self._running])
 
-    async def _run(self) -> None:
+    async def _run(self, telling: asyncio.Task[None]) -> None:
         try:
+            await asyncio.wait([telling])
+            self._complain(_end_of(telling))
             while self._queue:
-                rejection, work = self._queue.popleft()
-                await self._hand_over(rejection)
-                if self.handed_over is not None:
-                    self.handed_over(work)
+                telling = self._tasks.start(self._tell(), "rejects")
+                await asyncio.wait([telling])
+                self._complain(_end_of(telling))
         finally:
             self._running = None
+            if self._queue:
+                _log.warning("on_rejected was not called for the last %d rejections", len(self._queue))
 
-    async def _hand_over(self, rejection: Rejection) -> None:
-        try:
-            result = self._call(rejection)
-            if inspect.isawaitable(result):
-                await result
-        except Exception as error:  # noqa: BLE001 - a user's callback may raise anything
-            if not self._complained:
-                self._complained = True
-                _log.warning("on_rejected failed and is called on for the next: %s", type(error).__name__)
+    async def _tell(self) -> None:
+        while self._queue:
+            rejection, work = self._queue.popleft()
+            try:
+                result = self._call(rejection)
+                if inspect.isawaitable(result):
+                    await result
+            except asyncio.CancelledError as error:
+                if _is_cancelled():
+                    raise  # the client closes, or the callback wanted it so
+                self._complain(error)
+            except Exception as error:  # noqa: BLE001 - a user's callback may raise anything
+                self._complain(error)
+            if self.handed_over is not None:
+                self.handed_over(work)
+
+    def _complain(self, error: BaseException | None) -> None:
+        if error is not None and not self._complained:
+            self._complained = True
+            _log.warning("on_rejected failed and is called on for the next: %s", type(error).__name__)
+
+
+def _end_of(task: asyncio.Task[None]) -> BaseException | None:
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody wants the task that runs to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _path_of(given: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(given)
+    except TypeError:
+        raise ConfigError("on_rejected must be a function or the path of a file") from None
 
 
 def _file_writer(path: Path) -> Callable[[Rejection], None]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any, Literal, Self
+
+import msgspec
 
 from dfinery_async.config import DeliveryConfig, RetryConfig, SpoolConfig
 from dfinery_async.core.work import Batch, Work
@@ -42,6 +45,9 @@ class SpooledProducer(Producer):
         random: Random,
         on_rejected: OnRejected | None = None,
     ) -> None:
+        timeout = config.delivery_timeout
+        self._patience = None if timeout is None else partial(self._until_safe, timeout)
+        config = msgspec.structs.replace(config, delivery_timeout=None)  # what is kept goes in its turn, however late
         super().__init__(gateway, config, retry=retry, tasks=tasks, random=random, on_rejected=on_rejected)
         self.engaged(on=True)
         self._on_failure = spool.mode == "on_failure"
@@ -57,6 +63,7 @@ class SpooledProducer(Producer):
             self._rejects.handed_over = lambda work: self._spool.done([work])
 
     async def __aenter__(self) -> Self:
+        self._place.check("producer")
         await self._spool.opened()
         return self
 
@@ -83,6 +90,7 @@ class SpooledProducer(Producer):
 
     async def flush(self, timeout: float | None = None) -> Report:
         """As `Producer.flush`; what was found on disk is covered."""
+        self._place.check("producer")
         deadline = None if timeout is None else self._time() + timeout
         try:
             async with asyncio.timeout_at(deadline):
@@ -110,6 +118,7 @@ class SpooledProducer(Producer):
             await self._spool.space()
         self._check_open()
         self._spool.check()
+        receipt.patience = self._patience
         self._books.accept(receipt)
         self._spool.take(key, receipt, waiter, mark)
 
@@ -175,12 +184,16 @@ class SpooledProducer(Producer):
     def away(self) -> None:
         """Write what waits: nobody knows how long this takes."""
         super().away()
-        self._spool.away()
-        if self._spool.engaged:
-            self._room.divert(self._divert)
+        self._write()
 
     def hopeless(self, error: DfineryError) -> None:
         """There is room on disk, whatever the API says."""
+
+    def _write(self) -> None:
+        """Write what is in memory alone, and first what comes from now on, of those who wait for room before others."""
+        self._spool.away()
+        if self._spool.engaged:
+            self._room.divert(self._divert)
 
     def _offer_to_spool(self, key: bytes, receipt: Receipt) -> Awaitable[None] | None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -195,13 +208,30 @@ class SpooledProducer(Producer):
                 self._drop_newest(receipt, self._spool.full())
                 return False
             raise self._spool.full()
+        receipt.patience = self._patience
         self._books.accept(receipt)
         self._spool.take(key, receipt, waiter)
         return True
 
     def _divert(self, key: bytes, receipt: Receipt, waiter: asyncio.Future[None]) -> None:
+        receipt.patience = self._patience
         self._books.accept(receipt)
         self._spool.take(key, receipt, waiter)
+
+    def _enter(self, key: bytes, receipt: Receipt) -> None:
+        receipt.patience = self._patience
+        super()._enter(key, receipt)
+
+    async def _until_safe(self, timeout: float, receipt: Receipt) -> Delivery | None:
+        """Wait for the outcome of a unit, and when its time is over only until it is on disk."""
+        try:
+            async with asyncio.timeout_at(receipt.accepted_at + timeout):
+                await receipt.settled()
+        except TimeoutError:
+            while receipt.seq == 0 and not receipt.done():
+                self._write()
+                await self._spool.space()
+        return None if receipt.done() else _SPOOLED
 
     def _has_room(self, receipt: Receipt) -> bool:
         books, config = self._books, self._config

@@ -3,43 +3,13 @@
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Iterable
 
 import pytest
+from lanes_kit import event, fill, identity, must_take, profile
 
-from dfinery_async.config import Family
 from dfinery_async.core.caps import Caps
-from dfinery_async.core.lane import Lane
-from dfinery_async.core.lanes import Lanes
+from dfinery_async.core.lanes import FAMILIES, Lanes
 from dfinery_async.core.work import Batch, Work
-
-FAMILIES: tuple[Family, ...] = ("events", "identities", "profiles")
-
-
-def event(number: int = 0, *, at: float = 0.0, items: int = 0, size: int = 10) -> Work:
-    return Work("events", b"%d" % number, size=size, items=items, accepted_at=at)
-
-
-def profile(*, at: float = 0.0, **properties: object) -> Work:
-    return Work("profiles", properties, size=10, moment="2025-01-01T00:00:00.000Z", accepted_at=at)
-
-
-def identity(*, at: float = 0.0) -> Work:
-    return Work("identities", None, size=10, moment="2025-01-01T00:00:00.000Z", accepted_at=at)
-
-
-def fill(lanes: Lanes, key: bytes, works: Iterable[Work]) -> list[Work]:
-    listed = list(works)
-    for work in listed:
-        lanes.add(key, work, work.accepted_at)
-    return listed
-
-
-def must_take(lanes: Lanes, family: Family = "events", now: float = 0.0) -> Batch:
-    batch = lanes.take(family, now)
-    assert batch is not None
-    return batch
 
 
 def test_an_event_is_ready_at_once() -> None:
@@ -261,6 +231,34 @@ def test_what_is_in_the_air_expires_only_when_it_comes_back() -> None:
     assert len(lanes) == 0
 
 
+def test_what_waits_behind_a_request_in_the_air_expires_on_time() -> None:
+    lanes = Lanes(Caps(), timeout=10.0)
+    fill(lanes, b"u", [event(1)])
+    batch = must_take(lanes)
+    behind = fill(lanes, b"u", [event(2, at=1.0), event(3, at=2.0), event(4, at=8.0)])
+    assert lanes.next_wake() == 11.0
+    assert lanes.expired(11.0) == behind[:1]
+    assert lanes.next_wake() == 12.0
+    assert lanes.expired(18.0) == behind[1:]
+    assert lanes.next_wake() == math.inf
+    late = fill(lanes, b"u", [event(5, at=20.0)])
+    lanes.settle(batch, 25.0)
+    assert lanes.expired(29.0) == []
+    assert lanes.expired(30.0) == late
+    assert len(lanes) == 0
+
+
+def test_half_of_a_request_expires_behind_the_other_half_in_the_air() -> None:
+    lanes = Lanes(Caps(), timeout=10.0)
+    left, right = fill(lanes, b"u", [event(1), event(2)])
+    lanes.divide(must_take(lanes), 5.0)
+    batch = must_take(lanes, now=5.0)
+    assert batch.works == [left]
+    assert lanes.expired(10.0) == [right]
+    lanes.settle(batch, 12.0)
+    assert len(lanes) == 0
+
+
 def test_take_all_empties_the_house_in_order() -> None:
     lanes = Lanes(Caps(events=2), linger=5.0)
     works = fill(lanes, b"u", [event(n) for n in range(5)])
@@ -351,141 +349,6 @@ def test_a_lane_that_was_of_several_kinds_is_not_any_more() -> None:
     assert lanes.next_wake() == 15.0 >= lanes.sleeps_until
     lanes.expired(16.0)
     lanes.settle(batch, 16.0)
-
-
-class Checker:
-    """Holds what lanes give out against what was put in."""
-
-    def __init__(self, caps: Caps) -> None:
-        self.caps = caps
-        self.waiting: dict[bytes, list[Work]] = {}
-        self.in_air: set[bytes] = set()
-
-    def added(self, key: bytes, work: Work) -> None:
-        self.waiting.setdefault(key, []).append(work)
-
-    def took(self, batch: Batch) -> None:
-        assert batch.key not in self.in_air, "two requests of a user in the air"
-        self.in_air.add(batch.key)
-        assert batch.works
-        assert len({work.family for work in batch.works}) == 1, "kinds are mixed"
-        assert len(batch.works) <= max(self.caps.events, 1)
-        assert len(batch.works) == 1 or sum(work.items for work in batch.works) <= self.caps.items
-        assert self.waiting[batch.key][: len(batch.works)] == list(batch.works), "out of order"
-
-    def settled(self, batch: Batch) -> None:
-        self.in_air.discard(batch.key)
-        del self.waiting[batch.key][: len(batch.works)]
-        if not self.waiting[batch.key]:
-            del self.waiting[batch.key]
-
-
-def play(lanes: Lanes, seed: int, steps: int = 300) -> None:
-    """Random work for random users, random answers, and a check of every request."""
-    chance = random.Random(seed)
-    checker = Checker(lanes.caps)
-    now, air = 0.0, list[Batch]()
-    for number in range(steps):
-        now += chance.random() * 0.1
-        match chance.choice(("add", "add", "take", "take", "answer", "answer", "release")):
-            case "add":
-                key = b"u%d" % int(chance.expovariate(0.4))
-                kind = chance.choice(("event", "event", "event", "profile", "identity"))
-                if kind == "event":
-                    work = event(number, at=now, items=chance.choice((0, 0, 1, 3)))
-                else:
-                    work = profile(at=now, n=number) if kind == "profile" else identity(at=now)
-                checker.added(key, work)
-                lanes.add(key, work, now)
-            case "take":
-                batch = lanes.take(chance.choice(FAMILIES), now)
-                if batch is not None:
-                    checker.took(batch)
-                    air.append(batch)
-            case "answer" if air:
-                batch = air.pop(chance.randrange(len(air)))
-                answer = chance.choice(("settle", "put back", "later", "divide"))
-                if answer == "settle" or (answer == "divide" and len(batch.works) == 1):
-                    checker.settled(batch)
-                    lanes.settle(batch, now)
-                else:
-                    checker.in_air.discard(batch.key)
-                    if answer == "put back":
-                        lanes.put_back(batch, now)
-                    elif answer == "later":
-                        lanes.put_back(batch, now, now + chance.random())
-                    else:
-                        lanes.divide(batch, now)
-            case "release":
-                lanes.release(now)
-            case _:
-                pass
-    now += 1000.0
-    for batch in air:
-        checker.settled(batch)
-        lanes.settle(batch, now)
-    while batch := next((taken for family in FAMILIES if (taken := lanes.take(family, now))), None):
-        checker.took(batch)
-        checker.settled(batch)
-        lanes.settle(batch, now)
-    assert not checker.waiting, "work was lost"
-    assert len(lanes) == 0
-    assert lanes.next_wake() == math.inf
-
-
-@pytest.mark.parametrize("linger", [0.0, 0.5])
-@pytest.mark.parametrize("seed", range(300))
-def test_any_schedule_keeps_order_and_loses_nothing(seed: int, linger: float) -> None:
-    play(Lanes(Caps(events=4, items=5), linger=linger, timeout=1e6), seed)
-
-
-def _skips_the_queue(lanes: Lanes) -> None:
-    put_back: Callable[..., None] = lanes.put_back
-
-    def behind(batch: Batch, now: float, not_before: float = -math.inf) -> None:
-        put_back(batch, now, not_before)
-        front = lanes._lane(batch.key).front
-        assert front
-        front.append(front.pop(0))
-
-    lanes.put_back = behind  # type: ignore[method-assign]
-
-
-def _two_in_the_air(lanes: Lanes) -> None:
-    add = lanes.add
-
-    def forgetful(key: bytes, work: Work, now: float) -> None:
-        add(key, work, now)
-        lane = lanes._users[key]
-        if isinstance(lane, Lane) and lane.in_air:
-            lane.in_air = False
-            lanes._make_ready(lane, now)
-
-    lanes.add = forgetful  # type: ignore[method-assign]
-
-
-def _loses_the_tail(lanes: Lanes) -> None:
-    cut = lanes._cut
-
-    def short(lane: object) -> Batch:
-        batch = cut(lane)  # type: ignore[arg-type]
-        batch.works = batch.works[:1]
-        return batch
-
-    lanes._cut = short  # type: ignore[method-assign]
-
-
-@pytest.mark.parametrize("bug", [_skips_the_queue, _two_in_the_air, _loses_the_tail])
-def test_the_checker_finds_seeded_bugs(bug: Callable[[Lanes], None]) -> None:
-    found = 0
-    for seed in range(30):
-        lanes = Lanes(Caps(events=4, items=5))
-        bug(lanes)
-        try:
-            play(lanes, seed)
-        except (AssertionError, KeyError, IndexError):
-            found += 1
-    assert found
 
 
 def test_retries_are_told_apart_and_come_first() -> None:

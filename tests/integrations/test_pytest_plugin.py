@@ -124,6 +124,33 @@ def test_with_anyio(pytester: pytest.Pytester, options: list[str]) -> None:
     run(pytester, ANYIO, *options).assert_outcomes(passed=2)
 
 
+ANYIO_AUTO = ANYIO.replace("pytestmark = pytest.mark.anyio", "")
+ANYIO_ASKED_FOR = """
+    import pytest
+
+    @pytest.fixture
+    def anyio_backend():
+        return "asyncio"
+
+    async def test_by_an_argument(anyio_backend, dfinery_emulator, dfinery_client):
+        await dfinery_client.send_events("u1", ["df_login"])
+        dfinery_emulator.assert_event("df_login", identity="u1")
+
+    @pytest.mark.usefixtures("anyio_backend")
+    async def test_by_usefixtures(dfinery_emulator, dfinery_client):
+        await dfinery_client.send_events("u1", ["df_login"])
+        dfinery_emulator.assert_event("df_login", identity="u1")
+"""
+
+
+def test_with_anyio_in_auto_mode(pytester: pytest.Pytester) -> None:
+    run(pytester, ANYIO_AUTO, ini="    anyio_mode = auto\n").assert_outcomes(passed=2)
+
+
+def test_with_anyio_without_its_mark(pytester: pytest.Pytester) -> None:
+    run(pytester, ANYIO_ASKED_FOR).assert_outcomes(passed=2)
+
+
 def test_in_plain_tests(pytester: pytest.Pytester) -> None:
     run(pytester, PLAIN).assert_outcomes(passed=3)
 

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import anyio
 import httpx
-from far_end import FarEnd, VirtualLoop, acquainted, client_of
+from far_end import FarEnd, VirtualLoop, acquainted, balanced, client_of, numbered
 
-from dfinery_async import ClientClosed, ConnectionConfig, DfineryError, Event, Receipt, Stats
+from dfinery_async import ClientClosed, ConnectionConfig, DfineryError, Receipt
 from dfinery_async.config import FAMILIES
 
 T = TypeVar("T")
@@ -196,14 +196,6 @@ class ExportingFarEnd(FarEnd):
         except asyncio.CancelledError:
             self.cut += 1
             raise
-
-
-def numbered(number: int) -> Event:
-    return Event("e", properties={"n": number})
-
-
-def balanced(stats: Stats) -> bool:
-    return stats.accepted == stats.delivered + stats.rejected + stats.dropped + stats.spooled + stats.pending
 
 
 class World:

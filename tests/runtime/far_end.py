@@ -13,7 +13,7 @@ import httpcore
 import httpx
 import pytest
 
-from dfinery_async import DfineryClient
+from dfinery_async import DfineryClient, Event, Stats
 from dfinery_async.emulator import Emulator
 
 T = TypeVar("T")
@@ -63,6 +63,14 @@ def failed(code: int | str, status: int = 200, message: str = "", **headers: str
     return httpx.Response(status, headers=headers, json={"status": False, "code": code, "message": message})
 
 
+def numbered(number: int, **arguments: Any) -> Event:
+    return Event("e", properties={"n": number}, **arguments)
+
+
+def balanced(stats: Stats) -> bool:
+    return stats.accepted == stats.delivered + stats.rejected + stats.dropped + stats.spooled + stats.pending
+
+
 class Call:
     """One request as the API saw it."""
 
@@ -81,6 +89,11 @@ class Call:
 
 
 Answer = httpx.Response | Exception | None
+
+
+def refuses(*numbers: int) -> Callable[[Call], Answer]:
+    """An API that refuses each request with one of these events."""
+    return lambda call: failed(40001, message="VALIDATION_FAILURE") if set(call.numbers) & set(numbers) else None
 
 
 class FarEnd(httpx.AsyncBaseTransport):

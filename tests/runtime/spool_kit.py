@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import far_end
-from far_end import FarEnd, VirtualLoop
+import httpx
+from far_end import Call, FarEnd, VirtualLoop, client_of
 
-from dfinery_async import Event, Identity, Stats
+from dfinery_async import Event, Identity, Producer, Receipt
 from dfinery_async.core import codec
 from dfinery_async.core.spool_rows import Row, row_of
 from dfinery_async.core.work import Work
@@ -50,10 +51,6 @@ def numbered(number: int, **properties: Any) -> Event:
     return Event("e", properties={"n": number, **properties})
 
 
-def balanced(stats: Stats) -> bool:
-    return stats.accepted == stats.delivered + stats.rejected + stats.dropped + stats.spooled + stats.pending
-
-
 def by_user(api: FarEnd) -> dict[str, list[int]]:
     found: dict[str, list[int]] = defaultdict(list)
     for user, number in api.applied():
@@ -81,6 +78,13 @@ def rows_on_disk(folder: Path) -> int:
     return count
 
 
+def rows_on_disk_now(producer: Any) -> int:
+    """Count with the producer's own connection: nobody else may open the file."""
+    store = producer._spool._stores._own
+    count: int = store.waiting(0)[0]
+    return count
+
+
 def bytes_in(folder: Path) -> bytes:
     """All that stands in any file of a folder."""
     return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
@@ -88,3 +92,27 @@ def bytes_in(folder: Path) -> bytes:
 
 def modes(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): oct(os.lstat(path).st_mode & 0o7777) for path in folder.rglob("*")}
+
+
+def down(call: Call) -> Exception:
+    return httpx.ConnectError("refused")
+
+
+async def together(producer: Producer, numbers: Iterable[int], *, users: int = 7, **properties: Any) -> list[Receipt]:
+    """Hand over many from as many tasks: they are written together, in their order."""
+    tracks = (producer.track(f"u{number % users}", numbered(number, **properties)) for number in numbers)
+    return await asyncio.gather(*tracks)
+
+
+async def leave_behind(folder: Path, count: int, *, users: int = 7, **options: Any) -> None:
+    """Have a producer accept events while nobody answers, and close."""
+    async with client_of(FarEnd(down)) as client:
+        producer = client.producer(spool=folder, **options)
+        await together(producer, range(count), users=users)
+        report = await producer.aclose(timeout=0.1)
+        assert (report.accepted, report.spooled, report.pending) == (count, count, 0)
+
+
+def delivered_order(far_end: FarEnd) -> dict[str, list[int]]:
+    """Numbers by user, the first time that each came."""
+    return {user: list(dict.fromkeys(numbers)) for user, numbers in by_user(far_end).items()}

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cancel_kit import CSV, IN_TIME, WAYS, At, BenchLoop, World, balanced, numbered, on_bench
-from far_end import failed
+from cancel_kit import CSV, IN_TIME, WAYS, At, BenchLoop, World, on_bench
+from far_end import balanced, failed, numbered
 
-from dfinery_async import ClientClosed, Delivery, DeliveryError, Event, Receipt, Stats
+from dfinery_async import ClientClosed, Delivery, DeliveryError, Event, Receipt, Rejection, Stats
 from dfinery_async.runtime.export_stream import ExportStream
 from dfinery_async.runtime.room import Room
 from dfinery_async.runtime.tasks import TaskOwner
@@ -58,6 +58,18 @@ async def leave_block(world: World, _: Path) -> None:
     async with world.producer:
         await world.track("u")
         await world.track("v")
+
+
+async def tell_rejections(world: World, _: Path) -> None:
+    async def is_cancelled(_: Rejection) -> None:
+        other: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.01, other.cancel)
+        await other
+
+    world.far_end.answer = lambda call: failed(40001) if "refused" in call.user else None
+    async with world.client.producer(on_rejected=is_cancelled) as producer:
+        for number in range(3):
+            await producer.track("refused", numbered(number))
 
 
 async def await_receipt(world: World, _: Path) -> None:
@@ -115,6 +127,7 @@ CALLS: dict[str, Call] = {
     "flush": flush,
     "producer.aclose": close_producer,
     "producer block": leave_block,
+    "rejections": tell_rejections,
     "receipt": await_receipt,
     "export rows": export_rows,
     "export rows without block": export_rows_without_block,

@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx
 import pytest
-from cancel_kit import WAYS, At, balanced, numbered
+from cancel_kit import WAYS, At
 from export_bench import until
-from far_end import client_at, go_by_httpx
+from far_end import balanced, client_at, go_by_httpx, numbered
 
 from dfinery_async import (
     ConnectionConfig,

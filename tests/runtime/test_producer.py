@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from far_end import Call, FarEnd, client_of, failed, ok, virtually
+from far_end import Call, FarEnd, balanced, client_of, failed, numbered, ok, virtually
 
 from dfinery_async import (
     ClientClosed,
@@ -28,22 +26,8 @@ from dfinery_async import (
     QueueFull,
     Receipt,
     Rejection,
-    Report,
     Stats,
-    ValidationFailure,
 )
-
-
-def numbered(number: int, **arguments: Any) -> Event:
-    return Event("e", properties={"n": number}, **arguments)
-
-
-def balanced(stats: Stats) -> bool:
-    return stats.accepted == stats.delivered + stats.rejected + stats.dropped + stats.spooled + stats.pending
-
-
-def refuses(*numbers: int) -> Callable[[Call], httpx.Response | None]:
-    return lambda call: failed(40001, message="VALIDATION_FAILURE") if set(call.numbers) & set(numbers) else None
 
 
 def test_every_event_arrives_once_in_order_in_full_requests() -> None:
@@ -169,50 +153,6 @@ def test_passing_trouble_is_retried_with_the_same_bytes(trouble: Callable[[], An
         assert [call.numbers for call in far_end.calls[3:]] == [[1], [2]]
         assert report.retries == 3
         assert report.delivered == 2
-
-    virtually(scenario())
-
-
-def test_a_bad_event_stands_alone_in_the_end() -> None:
-    async def scenario() -> list[Rejection]:
-        rejections: list[Rejection] = []
-        far_end = FarEnd(refuses(17, 63))
-        async with client_of(far_end) as client, client.producer(on_rejected=rejections.append) as producer:
-            receipts = [await producer.track("u", numbered(number)) for number in range(100)]
-            report = await producer.flush()
-            with pytest.raises(DeliveryError) as caught:
-                await receipts[17]
-            assert isinstance(caught.value.__cause__, ValidationFailure)
-            assert (await receipts[18]).status == "delivered"
-        accepted = [number for call in far_end.calls if not set(call.numbers) & {17, 63} for number in call.numbers]
-        assert accepted == [number for number in range(100) if number not in {17, 63}]
-        assert (report.delivered, report.rejected) == (98, 2)
-        assert report.requests <= 2 * (2 * 7 + 1) + 1
-        return rejections
-
-    rejections = virtually(scenario())
-    assert [rejection.event.properties for rejection in rejections if rejection.event] == [{"n": 17}, {"n": 63}]
-    assert {rejection.identity for rejection in rejections} == {Identity(external_id="u")}
-    assert all(isinstance(rejection.error, ValidationFailure) for rejection in rejections)
-    assert all(rejection.attempts >= 7 for rejection in rejections)
-
-
-def test_a_refused_merged_profile_is_taken_apart() -> None:
-    async def scenario() -> None:
-        rejections: list[Rejection] = []
-
-        async def note(rejection: Rejection) -> None:
-            await asyncio.sleep(0.01)
-            rejections.append(rejection)
-
-        far_end = FarEnd(lambda call: failed(40001) if "bad" in call.body.get("user_properties", {}) else None)
-        async with client_of(far_end) as client, client.producer(on_rejected=note) as producer:
-            await producer.set_profile("u", {"good": 1})
-            await producer.set_profile("u", {"bad": 1})
-            await producer.identify("u")
-            report = await producer.aclose()
-        assert (report.delivered, report.rejected) == (2, 1)
-        assert [(rejection.kind, rejection.properties) for rejection in rejections] == [("profile", {"bad": 1})]
 
     virtually(scenario())
 
@@ -597,76 +537,6 @@ def test_a_delivery_timeout_drops_what_could_not_be_delivered() -> None:
             assert producer.stats().dropped == 1
 
     virtually(scenario())
-
-
-def test_rejects_go_to_a_private_file_in_the_form_that_load_reads(tmp_path: Path) -> None:
-    path = tmp_path / "rejects.jsonl"
-
-    async def scenario() -> None:
-        far_end = FarEnd(lambda call: failed(40001, message="VALIDATION_FAILURE"))
-        async with client_of(far_end) as client, client.producer(on_rejected=path) as producer:
-            await producer.track(Identity(external_id="u", email="kim@example.com"), numbered(7, items=[{"a": 1.0}]))
-            await producer.set_profile("v", {"df_gender": "Female"})
-            await producer.identify("w")
-
-    virtually(scenario())
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    by_user = {line["identity"]["external_id"]: line for line in lines}
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert list(by_user["u"]) == [
-        "identity",
-        "event_log_id",
-        "event_name",
-        "event_datetime",
-        "event_properties",
-        "event_items",
-        "error",
-    ]
-    assert by_user["u"]["event_properties"] == {"n": 7}
-    assert by_user["v"]["user_properties"] == {"df_gender": "Female"}
-    assert by_user["w"]["error"]["type"] == "ValidationFailure"
-
-
-def test_a_file_for_rejects_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with client_of(FarEnd()) as client:
-            with pytest.raises(ConfigError, match="rejects"):
-                client.producer(on_rejected=tmp_path)
-
-    virtually(scenario())
-
-
-def test_a_callback_that_fails_harms_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario() -> Report:
-        def fails(rejection: Rejection) -> None:
-            raise ValueError("kim@example.com")
-
-        far_end = FarEnd(lambda call: failed(40001))
-        async with client_of(far_end) as client:
-            producer = client.producer(on_rejected=fails)
-            for number in range(3):
-                await producer.track(f"u{number}", "e")
-            return await producer.aclose()
-
-    assert virtually(scenario()).rejected == 3
-    assert [record.message for record in caplog.records if "on_rejected" in record.message] == [
-        "on_rejected failed and is called on for the next: ValueError"
-    ]
-
-
-def test_a_slow_callback_does_not_hold_the_close_for_ever(caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario() -> None:
-        async def slow(rejection: Rejection) -> None:
-            await asyncio.sleep(3600)
-
-        async with client_of(FarEnd(lambda call: failed(40001))) as client:
-            producer = client.producer(on_rejected=slow)
-            await producer.track("u", "e")
-            await producer.aclose(timeout=5.0)
-            assert asyncio.get_running_loop().time() <= 5.5
-
-    virtually(scenario())
-    assert any("on_rejected took longer" in record.message for record in caplog.records)
 
 
 def test_a_producer_never_closed_warns() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -181,10 +182,35 @@ def test_another_loop_is_told_apart() -> None:
     async def second(client: Any, producer: Any) -> None:
         with pytest.raises(ClientClosed, match="another event loop"):
             await producer.track("u", "e")
-        with pytest.raises(ClientClosed, match="another event loop"):
-            await client.send_events("u", "e")
+        for call in (client.send_events("u", "e"), producer.flush(), producer.aclose(), client.aclose()):
+            with pytest.raises(ClientClosed, match="another event loop"):
+                await call
 
     virtually(second(*virtually(first())))
+
+
+def test_the_loop_of_another_thread_is_refused_at_once(tmp_path: Path) -> None:
+    async def elsewhere(client: Any, *producers: Any) -> None:
+        calls = [client.aclose(), *(call() for each in producers for call in (each.flush, each.aclose))]
+        for call in (*calls, producers[1].__aenter__()):
+            with pytest.raises(ClientClosed, match="another event loop"):
+                await call
+
+    async def main() -> None:
+        client = client_of(FarEnd(latency=0.01))
+        async with client.producer() as producer, client.producer(spool=tmp_path) as spooled:
+            await producer.track("u", "e")
+            await asyncio.to_thread(asyncio.run, elsewhere(client, producer, spooled))
+            assert (await producer.flush()).delivered == 1
+        await client.aclose()
+        await asyncio.to_thread(asyncio.run, once_more(client, producer))
+
+    async def once_more(client: Any, producer: Any) -> None:
+        """What has ended tells so anywhere."""
+        await client.aclose()
+        assert (await producer.aclose()).delivered == 1
+
+    asyncio.run(main())
 
 
 FORKED = """

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from cancel_kit import BenchLoop, balanced, numbered, on_bench
-from far_end import Answer, Call, FarEnd, client_of, failed
+from cancel_kit import BenchLoop, on_bench
+from far_end import Answer, Call, FarEnd, balanced, client_of, failed, numbered
 
 from dfinery_async import ConnectionConfig, DfineryClient, DfineryError, Producer, Receipt, RetryConfig, TimeoutConfig
 from dfinery_async.emulator import Emulator, Fault

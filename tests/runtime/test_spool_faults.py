@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx
 import pytest
-from far_end import Call, FarEnd, client_of
-from spool_kit import balanced, by_user, in_real_time, numbered, rows_on_disk
+from far_end import Call, FarEnd, balanced, client_of
+from spool_kit import by_user, in_real_time, numbered, rows_on_disk
 
 from dfinery_async import ClientClosed, SpoolConfig, SpoolError, SpoolFull
 

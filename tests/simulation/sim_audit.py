@@ -18,8 +18,12 @@ __all__ = ["audit", "check_leaks"]
 _FUTURES_EVERY = 64  # looking through all objects takes longer than many a simulation
 
 
-async def audit(ledger: Ledger, crowds: list[Crowd]) -> None:
-    """Compare the fate of every unit, as its receipt tells it, with what happened to it."""
+async def audit(ledger: Ledger, crowds: list[Crowd], arrived: int) -> None:
+    """Compare the fate of every unit, as its receipt tells it, with what happened to it, and count the requests."""
+    for crowd in crowds:
+        crowd.look_no_more()
+    if (sent := sum(crowd.producer.stats().requests for crowd in crowds)) < arrived:
+        ledger.breaks("books", f"{sent} requests, and {arrived} have arrived")
     tallies = [Counter[str]() for _ in crowds]
     for number, (user, receipt, call) in enumerate(zip(ledger.user_of, ledger.receipts, ledger.call_of, strict=True)):
         tally = tallies[user.owner]

@@ -25,7 +25,7 @@ CHECKS = {
     "duplicate": "twice only after an ambiguous answer",
     "bytes": "a repeated request has the same bytes; the halves of a refused one have the same units",
     "books": "accepted == delivered + rejected + dropped + spooled + pending, at every step, and true",
-    "waiter": "whoever waits comes back, flush and aclose in time",
+    "waiter": "whoever waits comes back, flush, aclose and delivery_timeout in time",
     "leak": "no task, slot, timer, future or lane is left",
     "two in air": "one request of a user in the air",
     "pace": "the quota is not overrun, and no wait is longer than its window",
@@ -48,13 +48,14 @@ class End(enum.Enum):
 
 
 class User:
-    __slots__ = ("applied_to", "as_json", "calls", "doubts", "in_air", "owner", "refused", "who")
+    __slots__ = ("applied_to", "as_json", "calls", "doubts", "flying", "in_air", "owner", "refused", "who")
 
     def __init__(self, who: Identity | str, as_json: dict[str, str], owner: int) -> None:
         self.who = who
         self.as_json = as_json
         self.owner = owner  # number of its producer
         self.in_air = 0
+        self.flying: Attempt | None = None  # the last request of it, until that has come to its end
         self.applied_to = -1  # the last unit applied for the first time
         self.calls: list[int] = []  # profiles and identities only
         self.doubts: list[Attempt] = []  # requests of which the client cannot know what became of them
@@ -244,10 +245,20 @@ class Ledger:
         receipt = self.receipts[number]
         return self.call_of[number] in (REFUSED, UNKNOWN) if receipt is None else receipt.done()
 
+    def overdue(self, number: int) -> bool:
+        """Whether a unit whose time is over still waits for its turn; one in the air may come to its end."""
+        if self.settled(number):
+            return False
+        attempt = self.user_of[number].flying
+        if attempt is None:
+            return True
+        return number not in attempt.units and not attempt.kind == self.kind_of[number] == IDENTITY  # they merge
+
     def departs(self, attempt: Attempt) -> None:
         """The client sends a request: after one in doubt, only its repetition may come, or the halves of it."""
         user = attempt.user
         user.in_air += 1
+        user.flying = attempt
         if user.in_air > 1:
             self.breaks("two in air", f"{user.in_air} requests of one user in the air")
         while user.doubts:
@@ -287,6 +298,7 @@ class Ledger:
         """A request has come to its end for the client."""
         user = attempt.user
         user.in_air -= 1
+        user.flying = None
         known = bool(user.doubts) and user.doubts[-1].body == attempt.body
         if end is End.DONE:
             if known:

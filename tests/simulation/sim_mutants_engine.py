@@ -56,6 +56,17 @@ def _crash(put: Any) -> None:
     classified(put, unexpected)
 
 
+@mutant("requests in the air at the close are not counted", caught_by={"books"}, within=40)
+def _uncounted(put: Any) -> None:
+    stop = _Dispatcher.stop
+
+    def forgetful(self: Any) -> Any:
+        self._books.requests -= self.in_flight
+        return stop(self)
+
+    put(_Dispatcher, "stop", forgetful)
+
+
 @mutant("a stopped dispatcher leaves its timer", caught_by={"leak"}, within=80)
 def _timer(put: Any) -> None:
     stop = _Dispatcher.stop

@@ -204,6 +204,18 @@ def _new_id(put: Any) -> None:
     put(work.Batch, "body", renamed)
 
 
+@mutant("delivery_timeout does not see behind a request in the air", caught_by={"waiter"}, within=60)
+def _late_behind(put: Any) -> None:
+    for name in ("_arm", "_give_up_old"):
+        step = getattr(_Lanes, name)
+
+        def unless_in_air(self: Any, lane: Any, *now: float, step: Any = step) -> None:
+            if not lane.in_air:
+                step(self, lane, *now)
+
+        put(_Lanes, name, unless_in_air)
+
+
 @mutant("dividing drops the tail", caught_by={"lost", "waiter", "books"}, within=30)
 def _no_tail(put: Any) -> None:
     halves = work.Batch.halves

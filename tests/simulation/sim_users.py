@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+from collections import deque
 from random import Random
 from typing import Any
 
@@ -84,6 +85,10 @@ class Crowd:
         self._loop = asyncio.get_running_loop()
         self._users = [self._user(f"{owner}-{rank}", rank) for rank in range(self.part.users)]
         self._said = 0
+        # A request that waits for a connection counts as in the air, and nobody but the client knows of it.
+        self._timeout: float | None = None if plan.crowded else part.options.get("delivery_timeout")
+        self._due: deque[tuple[float, int]] = deque()  # when units must be settled or in the air
+        self._alarm: asyncio.TimerHandle | None = None
 
     def _user(self, name: str, rank: int) -> User:
         """Many users share a part of their identity: none of them may be taken for another."""
@@ -144,7 +149,7 @@ class Crowd:
                         ledger.refuse(number)
                         raise
                     else:
-                        ledger.accepted(number, receipt)
+                        self._accepted(number, receipt)
                 if receipt is None:
                     await asyncio.sleep(0.1)
                 elif awaited and random() < awaited:
@@ -180,8 +185,30 @@ class Crowd:
         except asyncio.CancelledError:
             ledger.unknown(number)
             raise
-        ledger.accepted(number, receipt)
+        self._accepted(number, receipt)
         return receipt
+
+    def _accepted(self, number: int, receipt: Receipt) -> None:
+        self._ledger.accepted(number, receipt)
+        if self._timeout is not None:
+            when = self._loop.time() + self._timeout + SLACK
+            self._due.append((when, number))
+            if self._alarm is None:
+                self._alarm = self._loop.call_at(when, self._look_for_overdue)
+
+    def _look_for_overdue(self) -> None:
+        """Nothing may outlive its time."""
+        now, due = self._loop.time(), self._due
+        while due and due[0][0] <= now:
+            _, number = due.popleft()
+            if self._ledger.overdue(number):
+                self._ledger.breaks("waiter", f"unit {number} still waits, {SLACK} s after its delivery_timeout")
+        self._alarm = self._loop.call_at(due[0][0], self._look_for_overdue) if due else None
+
+    def look_no_more(self) -> None:
+        """All is closed."""
+        if self._alarm is not None:
+            self._alarm.cancel()
 
     def _hopeless(self, number: int, error: DeliveryError) -> None:
         """A producer may say that there is no use in handing over more, if refusals are the reason."""
@@ -268,7 +295,7 @@ class Crowd:
             ledger.unknown(number)
             raise
         else:
-            ledger.accepted(number, receipt)
+            self._accepted(number, receipt)
             await self._await(receipt)
 
     async def _flush(self) -> None:

@@ -111,7 +111,7 @@ class _World:
         result.requests = far_end.requests
         result.virtual = loop.now
         result.trace = far_end.trace
-        await audit(self.ledger, self.crowds)
+        await audit(self.ledger, self.crowds, far_end.requests)
         for crowd in self.crowds:
             books = crowd.producer.stats()
             self.ledger.seen += Counter(accepted=books.accepted, rejected=books.rejected, dropped=books.dropped)

@@ -152,7 +152,7 @@ class Placement:
     def _send_away(self, receipt: Receipt, seq: int) -> None:
         self._books.put_away(receipt)
         self._epochs.went(seq, receipt.epoch)
-        receipt.payload = None
+        receipt.payload, receipt.seq = None, seq
         self._held[seq] = receipt  # as long as anybody holds it
 
     def wanted(self) -> tuple[int, int, int, int] | None:

@@ -21,7 +21,8 @@ from dfinery_async.errors import SpoolError, SpoolFull
 from dfinery_async.runtime.receipts import Receipt
 from dfinery_async.runtime.spool.placement import Entry, Keeper, Placement, Waiter
 from dfinery_async.runtime.spool.queue import Job, Queue
-from dfinery_async.runtime.spool.stores import Stores
+from dfinery_async.runtime.spool.sleeper import Sleeper
+from dfinery_async.runtime.spool.stores import Opened, Stores
 from dfinery_async.runtime.spool.worker import Worker
 from dfinery_async.runtime.spool.writer import Committed, Step
 from dfinery_async.runtime.tasks import TaskOwner
@@ -79,7 +80,7 @@ class Spool:
         self._untidy = True
         self._full = False  # whether something did not fit, so that room is to be made at once
         self._ended = False
-        self._sleeper: asyncio.Future[bool] | None = None
+        self._sleeper = Sleeper()
         self._space: list[asyncio.Future[None]] = []
         self._loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[None] = self._loop.create_future()
@@ -121,17 +122,16 @@ class Spool:
             mark: a name and a value to be kept together with it.
         """
         self._queue.put(Entry(key, receipt, waiter, mark))
-        if self._sleeper is not None:
-            self._wake()
+        self._sleeper.wake()
 
     def done(self, works: Iterable[Work]) -> None:
         """Note soon that units need not be kept any longer."""
         if left := self._placement.leave(works):
             for rank, numbers in left.items():
                 self._done.setdefault(rank, []).append(numbers)
-            self._wake()
+            self._sleeper.wake()
         elif self.engaged:
-            self._wake()  # nothing of it was on disk, but somebody answers
+            self._sleeper.wake()  # nothing of it was on disk, but somebody answers
         if self._space:
             self._tell_space()
 
@@ -140,7 +140,7 @@ class Spool:
         if not self.engaged and self._broken is None:
             self._engage(on=True)
             self._write_memory()
-            self._wake()
+            self._sleeper.wake()
 
     async def written(self) -> None:
         """Have all that is in memory alone written, and wait for it."""
@@ -163,24 +163,29 @@ class Spool:
             return
         self._ended = True
         problem = self._broken or SpoolError("the spool was closed before this was written")
-        if self._placement.shelves:
-            self._write_memory()
-            try:
-                self._worker.run_now(lambda: None, _HANGING)  # what is under way comes to its end
-                self._land()
-                while (self._queue or self._done) and self._broken is None:
-                    self._job = job = self._next_job()
-                    self._worker.run_now(partial(job.run, self._stores), _HANGING)
-                    self._land()
-            except TimeoutError:
-                problem = SpoolError("the disk of the spool does not answer")
-            except SpoolError as error:
-                problem = error
-            self._placement.keep_rest()
+        try:
+            if self._queue and not self._placement.shelves:  # closed before it was open
+                self._stock(self._worker.run_now(self._stores.open, _HANGING))
+            if self._placement.shelves:
+                self._write_last()
+        except TimeoutError:
+            problem = SpoolError("the disk of the spool does not answer")
+        except SpoolError as error:
+            problem = error
+        self._placement.keep_rest()
         self._queue.give_back(() if self._job is None else self._job.entries, problem)
         self._queue.give_back(self._queue.take_all(), problem)
         self._tell_space()
-        self._wake()
+        self._sleeper.wake()
+
+    def _write_last(self) -> None:
+        self._write_memory()
+        self._worker.run_now(lambda: None, _HANGING)  # what is under way comes to its end
+        self._land()
+        while (self._queue or self._done) and self._broken is None:
+            self._job = job = self._next_job()
+            self._worker.run_now(partial(job.run, self._stores), _HANGING)
+            self._land()
 
     async def aclose(self) -> None:
         """Wait until files and slots were given back, after `end`."""
@@ -193,8 +198,7 @@ class Spool:
             opened = await self._worker.run(self._stores.open)
             if self._ended:
                 return
-            self.marks = opened.marks
-            self._placement.stock(opened.shelves, opened.units, opened.size)
+            self._stock(opened)
             self._engage(on=self._always or opened.units > 0 or bool(self._queue))
             self._opened.set_result(None)
             while not self._ended:
@@ -207,6 +211,12 @@ class Spool:
                 raise  # somebody cancelled our task, or the interpreter ends
         finally:
             self._worker.end_with(self._stores.close)
+            if not self._opened.done():  # it has ended before
+                self._opened.set_result(None)
+
+    def _stock(self, opened: Opened) -> None:
+        self.marks = opened.marks
+        self._placement.stock(opened.shelves, opened.units, opened.size)
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, SpoolError):
@@ -267,27 +277,11 @@ class Spool:
         """Wait for something to do; after a while of nothing, put the files in order."""
         if not self._always and self._placement.caught_up and self._keeper.reachable():
             self._engage(on=False)
-        if await self._sleep(_REST if self._untidy else None):
+        if await self._sleeper.sleep(_REST if self._untidy else None):
             await self._clean_up()
             if not (self._queue or self._done or self._ended):
                 self._untidy = await self._worker.run(self._stores.tidy)
                 self._tell_space()
-
-    async def _sleep(self, seconds: float | None) -> bool:
-        """Wait until somebody wakes us. Returns whether the time has passed instead."""
-        sleeper: asyncio.Future[bool] = self._loop.create_future()
-        self._sleeper = sleeper
-        timer = None if seconds is None else self._loop.call_later(seconds, partial(self._wake, in_time=True))
-        try:
-            return await sleeper
-        finally:
-            self._sleeper = None
-            if timer is not None:
-                timer.cancel()
-
-    def _wake(self, *, in_time: bool = False) -> None:
-        if self._sleeper is not None and not self._sleeper.done():
-            self._sleeper.set_result(in_time)
 
     async def _clean_up(self, deadline: float | None = None) -> None:
         """Delete all that is done, as long as there is nothing else to do, or until the deadline at the end."""

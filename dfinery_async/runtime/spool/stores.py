@@ -74,15 +74,18 @@ class Stores:
         self._binding = binding
         self._root = Path(config.path).absolute()
         self._places: list[tuple[Slot, Store] | None] = []
+        self._opened: Opened | None = None
         self._used = 0
         self._appended = _LOOK_EVERY
 
     def open(self) -> Opened:
-        """Take a slot, and all slots with work whose owner died.
+        """Take a slot, and all slots with work whose owner died; once, however often it is called.
 
         Raises:
             SpoolError: as its kinds say.
         """
+        if self._opened is not None:
+            return self._opened
         slot = claim(self._root, alone=self._config.exclusive)
         try:
             check_disk(self._root)
@@ -100,7 +103,8 @@ class Stores:
             for rank, each in enumerate(founds)
         ]
         units, size = sum(each.units for each in founds), sum(each.size for each in founds)
-        return Opened(shelves, units, size, store.marks(""))
+        self._opened = Opened(shelves, units, size, store.marks(""))
+        return self._opened
 
     def _take_over(self) -> list[Found]:
         inherited: list[Found] = []
