@@ -41,9 +41,7 @@ def exit_of(error: errors.DfineryError) -> Exit:
             return Exit.USAGE
         case errors.InvalidToken() | errors.InvalidServiceId():
             return Exit.UNAUTHORIZED
-        case errors.ConnectionFailed():
-            return Exit.UNREACHABLE
-        case errors.UnexpectedResponse(retryable=False):
+        case errors.ConnectionFailed() | errors.UnexpectedResponse():
             return Exit.UNREACHABLE  # whatever answers at this address, it is not the API
         case _:
             return Exit.INCOMPLETE

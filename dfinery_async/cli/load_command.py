@@ -75,8 +75,14 @@ that is killed, or whose machine stops, loses nothing and sends nothing twice
 but what was in the air: the same command with --resume goes on where it was
 cut. What waits in such a folder shows dfinery spool status DIR.
 
-Ctrl-C ends the reading and sends what was read; a second one stops at once
-(with --spool the rest is kept).
+When nothing gets through for 10 s, a line says why, and again once a minute.
+A server in trouble (5xx) and a used-up quota are waited for; where nobody
+answers, or something that is not the API, such as a proxy's web page, the load
+gives up after 30 s.
+
+Ctrl-C ends the reading and sends what was read, until nothing has got through
+for 10 s; a second one stops at once (with --spool the rest is kept).
+
 Exit codes: 0 all delivered; 1 something was rejected or left; 2 wrong use, or
 a file that can't be read at all; 3 not authorised; 4 unreachable;
 130 interrupted.

@@ -121,6 +121,8 @@ def classify_export(status: int, body: bytes) -> Outcome:
             return _by_code(status, envelope)
         if status != 200:
             return _by_status(status)
+        if body.startswith(b"<"):
+            return _strange(Verdict.RETRY, "a web page", status, retryable=True)
         return Outcome(
             Verdict.RETRY, errors.ExportInterrupted("the answer is neither CSV nor the API's failure", status=status)
         )

@@ -75,7 +75,7 @@ def test_an_unknown_command_is_wrong_use(dfinery):
         (InvalidServiceId(), Exit.UNAUTHORIZED),
         (ConnectionFailed("x"), Exit.UNREACHABLE),
         (UnexpectedResponse("x", status=404), Exit.UNREACHABLE),
-        (UnexpectedResponse("x", status=502, retryable=True), Exit.INCOMPLETE),
+        (UnexpectedResponse("x", status=200, retryable=True), Exit.UNREACHABLE),
         (RateLimited(), Exit.INCOMPLETE),
         (DateRangeExceeded(), Exit.INCOMPLETE),
         (ExportInterrupted(), Exit.INCOMPLETE),

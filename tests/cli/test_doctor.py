@@ -149,7 +149,7 @@ def test_a_name_that_is_not_known(doctor, emulator):
 @pytest.mark.parametrize(
     ("fault", "code", "result"),
     [
-        (Fault("html"), 1, "warning"),
+        (Fault("html"), 4, "failed"),
         (Fault("redirect", location="https://example.com/"), 4, "failed"),
         (Fault("status", status=404, body="html"), 4, "failed"),
         (Fault("status", status=503), 1, "warning"),

@@ -19,6 +19,7 @@ from dfinery_async.errors import (
     InvalidInputError,
     RateLimited,
     ServerError,
+    UnexpectedResponse,
 )
 from dfinery_async.runtime import export as export_module
 from dfinery_async.runtime.export import ExportFile, korea_time
@@ -67,7 +68,7 @@ async def test_passing_trouble_before_a_row_is_tried_again(reply, tmp_path):
         assert bench.slept == [0.1, 0.2]
         assert bench.source.bodies == [b"part 0"] * 3
     async with Bench(reply(), reply(), reply(), Reply(CSV)) as bench:
-        with pytest.raises((ExportInterrupted, ServerError, ConnectionFailed)) as caught:
+        with pytest.raises((ExportInterrupted, ServerError, ConnectionFailed, UnexpectedResponse)) as caught:
             await bench.export.save(tmp_path / "a.csv")
         assert getattr(caught.value, "attempts", 0) == 3
         assert len(bench.source.replies) == 1
