@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -132,20 +133,21 @@ async def _replay(
     as_json: bool,
 ) -> Exit:
     client = open_client(service, "import", token_file, pacing=PacingConfig(limit_rate=most))
-    rejects = None if rejects_path is None else RejectsFile(rejects_path, (), add=True)
     reading = _Backlog(folder)
-    async with client:
-        with ProgressView(reading.title, wanted=show_progress(as_json=as_json)) as view:
-            load = Load(
-                client,
-                "events",
-                reading,
-                rejects=rejects,
-                view=view,
-                give_up_after=GIVE_UP_AFTER,
-                spool=SpoolConfig(path=folder),
-            )
-            result = await load.run()
+    with ExitStack() as stack:
+        rejects = None if rejects_path is None else stack.enter_context(RejectsFile(rejects_path, (), add=True))
+        async with client:
+            with ProgressView(reading.title, wanted=show_progress(as_json=as_json)) as view:
+                load = Load(
+                    client,
+                    "events",
+                    reading,
+                    rejects=rejects,
+                    view=view,
+                    give_up_after=GIVE_UP_AFTER,
+                    spool=SpoolConfig(path=folder),
+                )
+                result = await load.run()
     if as_json:
         print_json(result.to_dict())
     else:

@@ -101,7 +101,7 @@ def test_wrong_use(dfinery, emulator, tmp_path, monkeypatch, arguments, message)
     before = sorted(tmp_path.iterdir())
     code, output, errors = dfinery("export", *arguments)
 
-    assert (code, output) == (2, "")
+    assert (code, output) == (2, "" if "--json" not in arguments else output)
     assert message in errors
     assert sorted(tmp_path.iterdir()) == before
 

@@ -123,7 +123,7 @@ def test_wrong_use(dfinery, tmp_path, monkeypatch, arguments, message):
     (tmp_path / "e.dat").write_text("")
     code, output, errors = dfinery("plan", *arguments, "--json")
 
-    assert (code, output) == (2, "")
+    assert (code, json.loads(output)["exit"]) == (2, 2)
     assert message in errors
 
 
