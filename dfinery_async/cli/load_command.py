@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import App, Parameter
@@ -24,6 +25,8 @@ from dfinery_async.cli.settings import JsonFlag, Service, open_client
 from dfinery_async.cli.source import Shape, Source
 from dfinery_async.cli.tables import TABLES_HELP, TableOptions
 from dfinery_async.config import PacingConfig, SpoolConfig
+from dfinery_async.errors import SpoolError
+from dfinery_async.runtime.spool.files import make_folder
 
 __all__ = ["GIVE_UP_AFTER", "ImportTokenFile", "app", "print_load"]
 
@@ -186,6 +189,8 @@ async def _send(files: Sequence[str], shape: Shape, options: LoadOptions) -> Exi
             inodes = [source.inode for source in sources]
             rejects = stack.enter_context(RejectsFile(options.rejects, inodes, add=options.resume))
         if spool is not None:
+            _check_folder(Path(spool.path))
+        if spool is not None:
             reading: Reading = MarkedReading(sources, rejects, resume=options.resume)
         else:
             reading = GroupedReading(sources, rejects) if options.pack == "full" else Reading(sources, rejects)
@@ -219,6 +224,15 @@ def _spool(options: LoadOptions, sources: Sequence[Source]) -> SpoolConfig | Non
     if options.resume:
         check_sources(sources)
     return SpoolConfig(path=options.spool, exclusive=True)
+
+
+def _check_folder(path: Path) -> None:
+    """Make the spool's folder and the one in it that a load uses; where that can't be done, it is wrong use."""
+    try:
+        make_folder(path)
+        make_folder(path / "slot-000")
+    except SpoolError as error:
+        raise CliError(str(error)) from None
 
 
 def print_load(result: LoadResult, unit: str) -> None:

@@ -13,7 +13,7 @@ from cyclopts import App, Parameter
 
 from dfinery_async.cli.exits import CliError, Exit
 from dfinery_async.cli.interrupts import run
-from dfinery_async.cli.load import Load
+from dfinery_async.cli.load import Load, LoadResult
 from dfinery_async.cli.load_command import GIVE_UP_AFTER, ImportTokenFile, print_load
 from dfinery_async.cli.output import print_json, say, show_progress, warn
 from dfinery_async.cli.progress import ProgressView
@@ -24,6 +24,7 @@ from dfinery_async.cli.settings import JsonFlag, Service, open_client
 from dfinery_async.cli.texts import plain
 from dfinery_async.config import PacingConfig, SpoolConfig
 from dfinery_async.core.records import Record
+from dfinery_async.models import Report
 from dfinery_async.runtime.spool.inspection import SlotState, drop_all, look
 
 __all__ = ["app"]
@@ -37,7 +38,10 @@ app: App = App(name="spool", help="Look at what waits on disk, send it, or throw
 
 @app.command
 def status(folder: Folder, /, *, json: JsonFlag = False) -> Exit:
-    """Show what waits on disk. Changes nothing; a slot that a process uses is not opened.
+    """Show what waits on disk. Changes nothing.
+
+    A slot that a process uses can't be read: how much waits in it is unknown
+    (null with --json) until that process ends.
 
     Exit codes: 0 all could be told, or is in use; 1 something is damaged; 2 no folder of a spool.
     """
@@ -69,6 +73,8 @@ def replay(
     busy = [slot for slot in slots if slot.owner is not None]
     for slot in busy:
         warn(f"{slot.slot} is in use by {_owner(slot)}, which sends it")
+    if busy and len(busy) == len(slots):
+        return _print(LoadResult(Report(), 0, Exit.INCOMPLETE), as_json=json)
     code = run(_replay(folder, service, import_token_file, calls_per_second(limit_rate), rejects, as_json=json))
     return Exit.INCOMPLETE if code is Exit.OK and busy else code
 
@@ -148,6 +154,10 @@ async def _replay(
                     spool=SpoolConfig(path=folder),
                 )
                 result = await load.run()
+    return _print(result, as_json=as_json)
+
+
+def _print(result: LoadResult, *, as_json: bool) -> Exit:
     if as_json:
         print_json(result.to_dict())
     else:
@@ -162,19 +172,29 @@ def _look(folder: str) -> list[SlotState]:
     return look(path)
 
 
+def _units(slots: Sequence[SlotState]) -> int | None:
+    """Return how many units wait; `None` where a slot can't be read."""
+    counts = [slot.units for slot in slots]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
 def _summary(slots: Sequence[SlotState]) -> dict[str, object]:
     return {
-        "units": sum(slot.units or 0 for slot in slots),
+        "units": _units(slots),
         "bytes": sum(slot.bytes for slot in slots),
         "slots": [msgspec.structs.asdict(slot) for slot in slots],
     }
 
 
 def _show(slots: Sequence[SlotState]) -> None:
-    print(f"waiting   {sum(slot.units or 0 for slot in slots):>12,}  units in {len(slots)} slots")
+    units, known = _units(slots), sum(slot.units or 0 for slot in slots)
+    figure, rest = (
+        ("unknown", f", {known:,} of them in slots that can be read") if units is None else (f"{units:,}", "")
+    )
+    print(f"waiting   {figure:>12}  units in {len(slots)} slots{rest}")
     for slot in slots:
         if slot.owner is not None:
-            note = f"in use by {_owner(slot)}; it can tell"
+            note = f"in use by {_owner(slot)}, and can't be read until that ends"
         elif slot.problem is not None:
             note = slot.problem
         else:
