@@ -187,11 +187,11 @@ def _summary(slots: Sequence[SlotState]) -> dict[str, object]:
 
 
 def _show(slots: Sequence[SlotState]) -> None:
-    units, known = _units(slots), sum(slot.units or 0 for slot in slots)
-    figure, rest = (
-        ("unknown", f", {known:,} of them in slots that can be read") if units is None else (f"{units:,}", "")
-    )
-    print(f"waiting   {figure:>12}  units in {len(slots)} slots{rest}")
+    known = sum(slot.units or 0 for slot in slots)
+    if _units(slots) is None:
+        print(f"waiting        unknown  units in {len(slots)} slots, {known:,} of them in slots that can be read")
+    else:
+        print(f"waiting   {known:>12,}  units in {len(slots)} slots")
     for slot in slots:
         if slot.owner is not None:
             note = f"in use by {_owner(slot)}, and can't be read until that ends"

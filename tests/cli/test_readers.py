@@ -318,7 +318,7 @@ class TestCsv:
             (b"", "is empty"),
             (b"\n\n", "is empty"),
             (b"u1,df_login,2025-03-02T04:11:09Z\n", "has no header"),
-            (b"user,name\n", "has no header"),
+            (b"user,name\n", "has no column that is known: user, name"),
             (b'"identity.external_id\n', "has no header that can be read"),
             (b"\xff\n", "has no header that can be read: is not valid UTF-8"),
             (b"sep=;\n", "sep= line"),
