@@ -69,6 +69,8 @@ def _run(given: Sequence[str]) -> tuple[Exit, str | None]:
     try:
         command, bound, _ = app.parse_args(given, print_error=False, exit_on_error=False)
         result = command(*bound.args, **bound.kwargs)
+        if command.__name__ == App.help_print.__name__ and given and not {"--help", "-h"} & {*given}:
+            return Exit.USAGE, None  # a group of commands without one of them, whose help is shown
     except CycloptsError as error:
         # Whoever mistyped an option for a token must not see the token printed.
         return Exit.USAGE, _VALUE.sub(r"\1", str(error))

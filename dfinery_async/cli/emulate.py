@@ -51,6 +51,7 @@ def emulate(
         str | None, Parameter(help="File of what is registered (see typegen); what is not is refused with 40001.")
     ] = None,
     json: JsonFlag = False,
+    _base_url: Annotated[str | None, Parameter(name="--base-url", show=False)] = None,
 ) -> Exit:
     """Run the API on this machine, in memory, until Ctrl-C; with a page for people at its address.
 

@@ -8,10 +8,14 @@ from dfinery_async.cli.output import warn
 from dfinery_async.cli.texts import until
 from dfinery_async.models import Stats
 
-__all__ = ["Hindrance"]
+__all__ = ["TELL_AFTER", "TELL_AGAIN", "Hindrance"]
 
-_TELL_AFTER: Final = 10.0  # seconds without a success
-_TELL_AGAIN: Final = 60.0
+TELL_AFTER: Final = 10.0
+"""Seconds without a success after which people are told."""
+
+TELL_AGAIN: Final = 60.0
+"""Seconds after which they are told again."""
+
 _DRAIN: Final = 10.0  # seconds without a success after which an interrupted load gives up what it has read
 
 
@@ -25,7 +29,7 @@ class Hindrance:
     def __init__(self, now: float) -> None:
         self._settled = 0
         self._since = self._interrupted_at = now
-        self._tell_at = now + _TELL_AFTER
+        self._tell_at = now + TELL_AFTER
 
     def interrupted(self, now: float) -> None:
         """Say that what was read is still sent, as long as it gets through; its time begins here."""
@@ -48,9 +52,9 @@ class Hindrance:
         due = stats.pending and (trouble is not None or stats.state != "running" or stats.silent_for)
         if settled != self._settled or not due:
             self._settled = settled
-            self._since, self._tell_at = now, now + _TELL_AFTER
+            self._since, self._tell_at = now, now + TELL_AFTER
         elif now >= self._tell_at:
-            self._tell_at = now + _TELL_AGAIN
+            self._tell_at = now + TELL_AGAIN
             warn(f"delivery is hindered: {self.reason(stats, trouble, wait, now)}; still trying, Ctrl-C ends it")
 
     def stuck(self, stats: Stats, now: float) -> bool:

@@ -56,8 +56,8 @@ properties are numbers where the taxonomy says so, all others are texts.
 An event_log_id that is left out is derived from what the line says and from
 its number: a second run of the same file makes no new events.
 
-Parquet has the same columns, or objects as JSON has them. Any file may be
-compressed with gzip or zstd.
+Parquet has the same columns, or objects as JSON has them. Files of JSON Lines
+and CSV may be compressed with gzip or zstd.
 
 {tables}
 Bad lines and refused events are named, counted, and kept in the file of

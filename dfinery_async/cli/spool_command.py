@@ -20,7 +20,7 @@ from dfinery_async.cli.progress import ProgressView
 from dfinery_async.cli.rates import LimitRate, calls_per_second
 from dfinery_async.cli.reading import Reading
 from dfinery_async.cli.rejects import RejectsFile
-from dfinery_async.cli.settings import JsonFlag, Service, open_client
+from dfinery_async.cli.settings import NO_SERVICE, JsonFlag, Service, UnusedService, open_client
 from dfinery_async.cli.texts import plain
 from dfinery_async.config import PacingConfig, SpoolConfig
 from dfinery_async.core.records import Record
@@ -31,13 +31,11 @@ __all__ = ["app"]
 
 Folder: TypeAlias = Annotated[str, Parameter(help="The spool's folder.")]
 
-_SERVICE = Service()
-
 app: App = App(name="spool", help="Look at what waits on disk, send it, or throw it away.")
 
 
 @app.command
-def status(folder: Folder, /, *, json: JsonFlag = False) -> Exit:
+def status(folder: Folder, /, *, json: JsonFlag = False, _service: UnusedService = NO_SERVICE) -> Exit:
     """Show what waits on disk. Changes nothing.
 
     A slot that a process uses can't be read: how much waits in it is unknown
@@ -59,7 +57,7 @@ def replay(
     folder: Folder,
     /,
     *,
-    service: Service = _SERVICE,
+    service: Service = NO_SERVICE,
     import_token_file: ImportTokenFile = None,
     limit_rate: LimitRate = None,
     rejects: Annotated[str | None, Parameter(help="JSON Lines file to which what is refused is added.")] = None,
@@ -86,6 +84,7 @@ def drop(
     *,
     yes: Annotated[bool, Parameter(negative="", help="Do not ask.")] = False,
     json: JsonFlag = False,
+    _service: UnusedService = NO_SERVICE,
 ) -> Exit:
     """Throw away what waits on disk: it is never sent. A slot that a process uses is left as it is.
 

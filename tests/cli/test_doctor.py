@@ -45,6 +45,15 @@ def results(checks):
     return {name: check["result"] for name, check in checks.items()}
 
 
+@pytest.mark.parametrize("columns", [20, 60, 140])
+def test_its_lines_are_as_wide_as_the_terminal(dfinery, emulator, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, output, _ = dfinery("doctor")
+
+    widest = max(map(len, output.splitlines()))
+    assert max(40, columns) - 20 < widest <= max(40, columns)
+
+
 def test_all_is_well(doctor, emulator):
     code, found, checks = doctor()
 

@@ -366,7 +366,7 @@ def test_two_interrupts_stop_at_once(emulator):
         report = books(process.stdout.read())
 
     assert process.returncode == 130
-    assert (report["delivered"], report["dropped"]) == (0, 1)
+    assert (report["delivered"], report["dropped"], report["requests"]) == (0, 1, 1)
 
 
 def drawn_on_a_terminal(columns: int, emulator: Emulator, *arguments: str) -> tuple[int, list[str]]:
