@@ -237,7 +237,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
         requests: requests made, retries and those in the air included.
         retries: requests that repeated an earlier one.
         throttled: answers that said "too many requests".
-        silent_for: seconds for which requests have gone without any answer; 0 when none is due.
+        silent_for: seconds for which requests have gone without any answer of the API's; 0 when none is due.
         seconds: since the producer opened.
         state: `"running"`, `"throttled"`, `"unreachable"`, `"unauthorized"`, `"misconfigured"`, `"closing"`,
             `"closed"` or `"failed"`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from dfinery_async.cli.demo import demo
 from dfinery_async.cli.doctor import HELP as DOCTOR_HELP, doctor
 from dfinery_async.cli.emulate import emulate
 from dfinery_async.cli.exits import CliError, Exit, ending
-from dfinery_async.cli.output import warn
+from dfinery_async.cli.output import print_json, warn
 from dfinery_async.cli.plan import HELP as PLAN_HELP, plan
 from dfinery_async.cli.typegen import HELP as TYPEGEN_HELP, typegen
 from dfinery_async.errors import DfineryError
@@ -49,24 +48,34 @@ def run(arguments: Sequence[str] | None = None) -> Exit:
     Returns:
         The exit code.
     """
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        command, bound, _ = app.parse_args(
-            sys.argv[1:] if arguments is None else arguments, print_error=False, exit_on_error=False
-        )
-        result = command(*bound.args, **bound.kwargs)
+        code, message = _run(given)
+        if message is not None:
+            warn(message)
+            if "--json" in given:
+                print_json({"error": message, "exit": code})
         sys.stdout.flush()
-    except CycloptsError as error:
-        warn(_VALUE.sub(r"\1", str(error)))  # whoever mistyped an option for a token must not see the token printed
-        return Exit.USAGE
-    except CliError as error:
+    except BrokenPipeError:  # whoever read our output has gone
+        return Exit.INCOMPLETE
+    except CliError as error:  # of standard output itself
         warn(str(error))
         return error.code
+    return code
+
+
+def _run(given: Sequence[str]) -> tuple[Exit, str | None]:
+    """Run the command. Returns the exit code, and what is to be told where an error ended it."""
+    try:
+        command, bound, _ = app.parse_args(given, print_error=False, exit_on_error=False)
+        result = command(*bound.args, **bound.kwargs)
+        if command.__name__ == App.help_print.__name__ and given and not {"--help", "-h"} & {*given}:
+            return Exit.USAGE, None  # a group of commands without one of them, whose help is shown
+    except CycloptsError as error:
+        # Whoever mistyped an option for a token must not see the token printed.
+        return Exit.USAGE, _VALUE.sub(r"\1", str(error))
+    except CliError as error:
+        return error.code, str(error)
     except DfineryError as error:
-        code, message = ending(error)
-        warn(message)
-        return code
-    except BrokenPipeError:
-        # Whoever read our output has gone. The interpreter must not stumble over it once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.INCOMPLETE
-    return result if isinstance(result, Exit) else Exit.OK
+        return ending(error)
+    return (result if isinstance(result, Exit) else Exit.OK), None

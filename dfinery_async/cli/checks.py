@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from typing import Any, Final, Literal, TypeAlias
 
@@ -13,7 +14,7 @@ __all__ = ["Checks"]
 _Result: TypeAlias = Literal["ok", "warning", "failed", "not checked"]
 
 _SIGNS: Final[dict[_Result, str]] = {"ok": "+", "warning": "!", "failed": "x", "not checked": "-"}
-_WIDTH: Final = 80
+_LEAST_WIDTH: Final = 40
 
 
 class Checks:
@@ -62,5 +63,6 @@ class Checks:
             return
         text = f"{detail}; {remedy}" if remedy else detail
         head = f"{_SIGNS[result]} {result:<11}  {name:<12}  "
-        whole = textwrap.fill(text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
+        width = max(_LEAST_WIDTH, shutil.get_terminal_size().columns)
+        whole = textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head))
         print(whole, flush=True)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from dfinery_async.cli.lines import MAX_LINE, Line, LineSplitter
+from dfinery_async.cli.lines import MAX_LINE, Line, LineSplitter, too_long
 from dfinery_async.core.fields import HeaderError, Table, read_header
 from dfinery_async.core.mapping import SEPARATORS, TableMapping
 from dfinery_async.core.records import BadLine, Kind, LineError, Record, check_registered
@@ -98,7 +98,7 @@ class CsvReader:
                     bad, rest = self._give_up(LineError(_OPEN_QUOTE))
                     waiting.extendleft([line, *reversed(rest)])
                 else:
-                    bad = BadLine(line.number, f"is longer than {self._max_line:,} bytes")
+                    bad = BadLine(line.number, too_long(self._max_line))
                 yield bad
                 continue
             if not self._row and (not line.text or line.text.isspace()):

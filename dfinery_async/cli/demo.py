@@ -13,7 +13,7 @@ from dfinery_async.cli.interrupts import interruptible, run
 from dfinery_async.cli.output import print_json, show_progress
 from dfinery_async.cli.progress import ProgressView
 from dfinery_async.cli.purchases import Purchase, read_purchases
-from dfinery_async.cli.settings import JsonFlag
+from dfinery_async.cli.settings import NO_SERVICE, JsonFlag, UnusedService
 from dfinery_async.client import DfineryClient
 from dfinery_async.emulator import Emulator
 
@@ -25,7 +25,7 @@ __all__ = ["demo"]
 _SEOUL = dt.timezone(dt.timedelta(hours=9))
 
 
-def demo(*, json: JsonFlag = False) -> Exit:
+def demo(*, json: JsonFlag = False, _service: UnusedService = NO_SERVICE) -> Exit:
     """Take the whole tour on an emulator: no account, no network.
 
     Loads 6,919 real purchases of an online shop, exports them again, compares

@@ -12,7 +12,15 @@ from cyclopts import Parameter
 from dfinery_async.cli.checks import Checks
 from dfinery_async.cli.exits import CliError, Exit, exit_of
 from dfinery_async.cli.interrupts import interruptible, run
-from dfinery_async.cli.settings import JsonFlag, Service, TokenName, find_base_url, find_service_id, find_token
+from dfinery_async.cli.settings import (
+    NO_SERVICE,
+    JsonFlag,
+    Service,
+    TokenName,
+    find_base_url,
+    find_service_id,
+    find_token,
+)
 from dfinery_async.cli.texts import plain, until
 from dfinery_async.client import DfineryClient
 from dfinery_async.config import FAMILIES, Family, PacingConfig, RetryConfig, TimeoutConfig, parse_origin
@@ -54,14 +62,13 @@ _EXPIRY: Final = dt.timedelta(days=7)
 _MADE_UP: Final = "made-up-by-dfinery-doctor"
 _TIMEOUTS: Final = TimeoutConfig(connect=5.0, read=10.0, write=10.0, total=15.0)
 _RETRY: Final = RetryConfig(total=5.0)  # the quota is waited for no longer than that
-_DEFAULTS: Final = Service()
 _STEPS: Final = ("resolve_seconds", "connect_seconds", "tls_seconds", "answer_seconds")
 _NOBODY: Final = "nobody answered"
 
 
 def doctor(
     *,
-    service: Service = _DEFAULTS,
+    service: Service = NO_SERVICE,
     import_token_file: Annotated[
         str | None, Parameter(help="File that holds the import token; by default that of DFINERY_IMPORT_TOKEN.")
     ] = None,

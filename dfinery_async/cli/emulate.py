@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from dfinery_async.cli.exits import CliError, Exit
 from dfinery_async.cli.interrupts import Interrupts, run
-from dfinery_async.cli.output import print_json, say
+from dfinery_async.cli.output import print_json, say, warn
 from dfinery_async.cli.rates import Quotas, read_quotas
 from dfinery_async.cli.settings import JsonFlag, read_token
 from dfinery_async.emulator import Emulator, Fault
@@ -51,6 +51,7 @@ def emulate(
         str | None, Parameter(help="File of what is registered (see typegen); what is not is refused with 40001.")
     ] = None,
     json: JsonFlag = False,
+    _base_url: Annotated[str | None, Parameter(name="--base-url", show=False)] = None,
 ) -> Exit:
     """Run the API on this machine, in memory, until Ctrl-C; with a page for people at its address.
 
@@ -86,9 +87,15 @@ def emulate(
 
 async def _serve(emulator: Emulator, port: int, *, as_json: bool) -> Exit:
     with Interrupts() as interrupts:
-        async with started(emulator, port):
-            _announce(emulator, as_json=as_json)
-            await interrupts.wait()
+        try:
+            async with started(emulator, port):
+                _announce(emulator, as_json=as_json)
+                await interrupts.wait()
+        except BrokenPipeError:
+            raise  # of standard output
+        except OSError as error:  # its object is printed already, so that this is only said
+            warn(f"--state: the file can't be written: {str(error.strerror).lower()}; it is as it was before")
+            return Exit.INCOMPLETE
         return Exit.INTERRUPTED if interrupts.first is signal.SIGINT else Exit.OK
 
 

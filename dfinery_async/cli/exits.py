@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import enum
+import errno
 
 from dfinery_async import errors
+from dfinery_async.cli.texts import plain
 
-__all__ = ["CliError", "Exit", "ending", "exit_of"]
+__all__ = ["CliError", "Exit", "ending", "exit_of", "unwritable"]
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 class Exit(enum.IntEnum):
@@ -41,9 +45,7 @@ def exit_of(error: errors.DfineryError) -> Exit:
             return Exit.USAGE
         case errors.InvalidToken() | errors.InvalidServiceId():
             return Exit.UNAUTHORIZED
-        case errors.ConnectionFailed():
-            return Exit.UNREACHABLE
-        case errors.UnexpectedResponse(retryable=False):
+        case errors.ConnectionFailed() | errors.UnexpectedResponse():
             return Exit.UNREACHABLE  # whatever answers at this address, it is not the API
         case _:
             return Exit.INCOMPLETE
@@ -53,3 +55,10 @@ def ending(error: errors.DfineryError) -> tuple[Exit, str]:
     """Return the exit code and what people are told of an error that ended a command."""
     code = exit_of(error)
     return code, f"{error}; `dfinery doctor` shows how far one gets" if code is Exit.UNREACHABLE else str(error)
+
+
+def unwritable(path: str, error: OSError) -> CliError:
+    """Return what ends a command that can't write a file: wrong use, unless the disk is to blame."""
+    reason = error.strerror.lower() if error.strerror else "the system refuses it"
+    code = Exit.INCOMPLETE if error.errno in _NO_ROOM else Exit.USAGE
+    return CliError(f"{plain(path)} can't be written: {reason}", code)

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import os
+import re
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from cyclopts import App, Parameter
 
-from dfinery_async.cli.exits import CliError, Exit
+from dfinery_async.cli.exits import CliError, Exit, unwritable
+from dfinery_async.cli.hindrance import TELL_AFTER, TELL_AGAIN
 from dfinery_async.cli.interrupts import interruptible, run
-from dfinery_async.cli.output import print_json, say, show_progress
+from dfinery_async.cli.output import print_json, say, show_progress, warn
 from dfinery_async.cli.progress import ProgressView, ticking
 from dfinery_async.cli.settings import JsonFlag, Service, open_client
-from dfinery_async.cli.texts import plain, size
+from dfinery_async.cli.texts import plain, size, until
 from dfinery_async.config import RetryConfig
-from dfinery_async.errors import ConfigError, DateRangeExceeded
+from dfinery_async.errors import ConfigError, DateRangeExceeded, InvalidInputError
 from dfinery_async.runtime.export import korea_time
 from dfinery_async.runtime.export_calls import MAX_DAYS_PER_CALL
 from dfinery_async.runtime.mapping_files import time_zone
@@ -72,6 +76,22 @@ For the rest see: dfinery export events --help
 
 _PATIENCE = 3700.0
 """Seconds that a call may wait in all: the quota of an hour is back after one."""
+
+_OPTIONS: Final = {
+    "from_date": "--from",
+    "to_date": "--to",
+    "days_per_call": "--days-per-call",
+    "exclude_events": "--exclude-event",
+    "events": "--event",
+    "exclude_properties": "--exclude-property",
+    "properties": "--property",
+    "audience": "--audience",
+    "path": "--output",
+}
+"""What the arguments of the client are called here."""
+_NAMES: Final = re.compile(rf"\b(?:{'|'.join(_OPTIONS)})\b")
+
+_LOOK: Final = 0.25  # seconds between two looks at whether anything came
 
 _Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 
@@ -207,23 +227,54 @@ async def _save(
 ) -> Exit:
     begin = time.monotonic()
     async with client:
-        export = prepare()
         try:
+            export = prepare()
             with ProgressView("exporting", wanted=show_progress(as_json=options.json)) as view:
-                async with ticking(view):
-                    saved = await export.save(path, progress=_shower(view), **how)
+                async with ticking(view), _patient(client) as came:
+                    saved = await export.save(path, progress=_shower(view, came), **how)
         except DateRangeExceeded as error:
             earliest = dt.datetime.now(korea_time()).date() - dt.timedelta(days=30)
             raise CliError(f"{error}; from {earliest} on, that is", Exit.INCOMPLETE) from None
         except OSError as error:
-            reason = error.strerror.lower() if error.strerror else "the system refuses it"
-            raise CliError(f"{plain(str(path))} can't be written: {reason}") from None
+            raise unwritable(str(path), error) from None
+        except InvalidInputError as error:
+            option = _OPTIONS.get(error.field or "", error.field)
+            raise CliError(f"{option}: {_NAMES.sub(lambda name: _OPTIONS[name[0]], error.args[0])}") from None
     _report(saved, time.monotonic() - begin, options)
     return Exit.OK
 
 
-def _shower(view: ProgressView) -> Callable[[ExportProgress], None]:
+@asynccontextmanager
+async def _patient(client: DfineryClient) -> AsyncGenerator[Callable[[], None]]:
+    """While nothing comes, say what is waited for. Gives a function to be called when something came."""
+    time = asyncio.get_running_loop().time
+    last, tell_at = time(), time() + TELL_AFTER
+
+    def came() -> None:
+        nonlocal last, tell_at
+        last, tell_at = time(), time() + TELL_AFTER
+
+    async def tell() -> None:
+        nonlocal tell_at
+        while True:
+            await asyncio.sleep(_LOOK)
+            if time() >= tell_at:
+                tell_at = time() + TELL_AGAIN
+                wait = client.quota("exports").wait
+                why = f"the quota is used up until {until(wait)}" if wait else "still waiting for the API"
+                warn(f"nothing has come for {time() - last:,.0f} s: {why}")
+
+    teller = asyncio.create_task(tell())
+    try:
+        yield came
+    finally:
+        teller.cancel()
+        await asyncio.wait({teller})
+
+
+def _shower(view: ProgressView, came: Callable[[], None]) -> Callable[[ExportProgress], None]:
     def show(progress: ExportProgress) -> None:
+        came()
         day = "" if progress.day is None else f"  up to {progress.day}"
         calls = f"calls {progress.calls_done} of {progress.calls}{day}\n" if progress.calls > 1 else ""
         view.show(

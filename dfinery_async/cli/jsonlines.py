@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from dfinery_async.cli.lines import MAX_LINE, Line, LineSplitter
+from dfinery_async.cli.lines import MAX_LINE, Line, LineSplitter, too_long
 from dfinery_async.core.fields import Table, field_names, read_header
 from dfinery_async.core.line_shapes import LINES, explain_shape, record_of
 from dfinery_async.core.mapping import TableMapping
@@ -22,6 +22,10 @@ __all__ = ["JsonLinesReader"]
 _as_values = msgspec.json.Decoder(dict[str, Any]).decode
 _as_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _UNDECODABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)  # msgspec lets the last two through
+
+_SET_ASIDE = (
+    'is what an earlier load could not read: "error" says why; mend what stands in "text", and put it in its place'
+)
 
 _BYTE = re.compile(r"\(byte (\d+)\)")
 _NO_NUMBER = re.compile(rb"[:,\[]\s*-?(?:NaN|Infinity)\b")
@@ -71,7 +75,7 @@ class JsonLinesReader:
     def _read(self, lines: list[Line]) -> Iterator[Record | BadLine]:
         for number, text in lines:
             if text is None:
-                yield BadLine(number, f"is longer than {self._max_line:,} bytes")
+                yield BadLine(number, too_long(self._max_line))
             elif text and not text.isspace():
                 try:
                     record = self._record(number, text)
@@ -115,9 +119,14 @@ class JsonLinesReader:
 
 def _bad_line(number: int, text: bytes, error: LineError) -> BadLine:
     try:
-        return BadLine(number, error.reason, error.field, content=_as_object(text))
+        content = _as_object(text) if _is_utf8(text) else None  # what a raw value holds is not looked at
     except _UNDECODABLE:
+        content = None
+    if content is None:
         return BadLine(number, error.reason, error.field, text=text.decode(errors="replace"))
+    if {"text", "error"} == content.keys():
+        return BadLine(number, _SET_ASIDE, content=content)
+    return BadLine(number, error.reason, error.field, content=content)
 
 
 def _is_utf8(text: bytes) -> bool:

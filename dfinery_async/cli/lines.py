@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["MAX_LINE", "Line", "LineSplitter"]
+__all__ = ["MAX_LINE", "Line", "LineSplitter", "too_long"]
 
 MAX_LINE = 8 * 1024 * 1024
 """Bytes in one line. A request of 100 events is bounded to one MiB, so that nothing that could be sent is longer."""
@@ -50,3 +50,8 @@ class LineSplitter:
         too_long = self._too_long or len(text) > self._max
         self._tail, self._too_long = b"", False
         return Line(self._number, None if too_long else text.removesuffix(b"\r"))
+
+
+def too_long(max_line: int) -> str:
+    """Say what is wrong with a line that was passed over."""
+    return f"is longer than {max_line:,} bytes, so that it was passed over, and nothing of it is kept"

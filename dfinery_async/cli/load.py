@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dfinery_async.cli.exits import CliError, Exit, ending
 from dfinery_async.cli.grouped import GroupedReading
+from dfinery_async.cli.hindrance import Hindrance
 from dfinery_async.cli.interrupts import Interrupts
 from dfinery_async.cli.output import warn
 from dfinery_async.cli.progress import STATES, ProgressView
@@ -16,6 +17,7 @@ from dfinery_async.cli.resuming import MarkedReading
 from dfinery_async.cli.texts import until
 from dfinery_async.config import SpoolConfig
 from dfinery_async.core.records import Kind
+from dfinery_async.errors import DfineryError
 from dfinery_async.runtime.feeding import LAST_WORDS, LINGER, UNTIL_THE_END, hand_over, lost_cause
 from dfinery_async.runtime.spooled_producer import SpooledProducer
 
@@ -91,6 +93,8 @@ class Load:
         self._give_up_after = give_up_after
         self._spool = spool
         self._interrupts = Interrupts()
+        self._time = asyncio.get_running_loop().time
+        self._hindrance = Hindrance(self._time())
         self._refusals: dict[str, int] = {}
         self._failure: CliError | None = None
 
@@ -102,17 +106,20 @@ class Load:
         )
         async with producer:
             with self._interrupts:
-                reading = asyncio.create_task(self._read(producer))
-                ended = await self._watch(producer, reading, interrupts=1)
+                ended = await self._watch(producer, asyncio.create_task(self._read(producer)))
                 if ended is None:
-                    ended = await self._watch(producer, asyncio.create_task(producer.flush()), interrupts=1)
+                    ended = await self._watch(producer, asyncio.create_task(producer.flush()))
                 if ended is not None and ended[0] is Exit.INTERRUPTED:
-                    warn("interrupted: sending what was read; press Ctrl-C again to stop now")
-                    draining = asyncio.create_task(producer.flush())
-                    ended = await self._watch(producer, draining, interrupts=2) or ended
+                    ended = Exit.INTERRUPTED, await self._drain(producer)
                 at_once = self._interrupts.count > 1 or ended is None
                 report = await producer.aclose(timeout=0 if at_once else LAST_WORDS)
         return self._result(report, ended)
+
+    async def _drain(self, producer: Producer) -> str:
+        """Send what was read, as long as it gets through. Returns why it was ended early, if it was."""
+        self._hindrance.interrupted(self._time())
+        ended = await self._watch(producer, asyncio.create_task(producer.flush()), draining=True)
+        return "" if ended is None else ended[1]
 
     def _packing(self) -> dict[str, Any]:
         """Return how the producer packs.
@@ -132,9 +139,11 @@ class Load:
             for record in block:
                 await hand_over(producer, record)
 
-    async def _watch(self, producer: Producer, work: asyncio.Task[Any], *, interrupts: int) -> tuple[Exit, str] | None:
+    async def _watch(
+        self, producer: Producer, work: asyncio.Task[Any], *, draining: bool = False
+    ) -> tuple[Exit, str] | None:
         """Wait for `work`, and show how it goes. Returns why it was ended early, if it was."""
-        stop = asyncio.create_task(self._interrupts.wait(interrupts))
+        stop = asyncio.create_task(self._interrupts.wait(2 if draining else 1))
         try:
             while not work.done():
                 await asyncio.wait({work, stop}, timeout=_LOOK, return_when=asyncio.FIRST_COMPLETED)
@@ -142,7 +151,7 @@ class Load:
                 self._show(stats)
                 if stop.done():
                     return Exit.INTERRUPTED, ""
-                if ended := self._hopeless(producer, stats):
+                if ended := self._hopeless(producer, stats, draining=draining):
                     return ended
         finally:
             stop.cancel()
@@ -150,16 +159,25 @@ class Load:
             await asyncio.wait({work, stop})
         if isinstance(error := work.exception(), CliError):
             self._failure = error
+        elif isinstance(error, DfineryError):  # of the spool, such as a full disk: there are books all the same
+            code, message = ending(error)
+            self._failure = CliError(message, code)
         elif error is not None:
             raise error
         return None
 
-    def _hopeless(self, producer: Producer, stats: Stats) -> tuple[Exit, str] | None:
+    def _hopeless(self, producer: Producer, stats: Stats, *, draining: bool) -> tuple[Exit, str] | None:
         """Say why there is no use in going on, or `None`."""
         if self._failure is not None:
             return self._failure.code, str(self._failure)
         error = lost_cause(producer, stats, self._give_up_after)
-        return None if error is None else ending(error)
+        if error is not None:
+            return ending(error)
+        now, trouble, wait = self._time(), producer.trouble, self._wait(stats)
+        if draining and self._hindrance.stuck(stats, now):
+            return Exit.INTERRUPTED, self._hindrance.reason(stats, trouble, wait, now)
+        self._hindrance.look(stats, trouble, wait, now)
+        return None
 
     def _result(self, report: Report, ended: tuple[Exit, str] | None) -> LoadResult:
         for text, count in self._refusals.items():
@@ -194,11 +212,15 @@ class Load:
             {"delivered": stats.delivered, "requests": stats.requests},
             f"delivered {stats.delivered:,}  {{delivered}}  rejected {stats.rejected + self._reading.unreadable:,}\n"
             f"requests {stats.requests:,}  {{requests}}  throttled {stats.throttled:,}",
-            self._hindrance(stats),
+            self._state(stats),
         )
 
-    def _hindrance(self, stats: Stats) -> str:
+    def _state(self, stats: Stats) -> str:
         """Say what hinders the load, and until when where it is the quota."""
         text = self._reading.state or STATES.get(stats.state, "")
-        wait = self._client.quota(self._kind).wait if stats.state == "throttled" else 0.0
+        wait = self._wait(stats)
         return f"{text} until {until(wait)}" if wait else text
+
+    def _wait(self, stats: Stats) -> float:
+        """Return the seconds until the quota lets calls go again."""
+        return self._client.quota(self._kind).wait if stats.state == "throttled" else 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from cyclopts import App, Parameter
@@ -24,6 +25,8 @@ from dfinery_async.cli.settings import JsonFlag, Service, open_client
 from dfinery_async.cli.source import Shape, Source
 from dfinery_async.cli.tables import TABLES_HELP, TableOptions
 from dfinery_async.config import PacingConfig, SpoolConfig
+from dfinery_async.errors import SpoolError
+from dfinery_async.runtime.spool.files import make_folder
 
 __all__ = ["GIVE_UP_AFTER", "ImportTokenFile", "app", "print_load"]
 
@@ -53,8 +56,8 @@ properties are numbers where the taxonomy says so, all others are texts.
 An event_log_id that is left out is derived from what the line says and from
 its number: a second run of the same file makes no new events.
 
-Parquet has the same columns, or objects as JSON has them. Any file may be
-compressed with gzip or zstd.
+Parquet has the same columns, or objects as JSON has them. Files of JSON Lines
+and CSV may be compressed with gzip or zstd.
 
 {tables}
 Bad lines and refused events are named, counted, and kept in the file of
@@ -75,8 +78,14 @@ that is killed, or whose machine stops, loses nothing and sends nothing twice
 but what was in the air: the same command with --resume goes on where it was
 cut. What waits in such a folder shows dfinery spool status DIR.
 
-Ctrl-C ends the reading and sends what was read; a second one stops at once
-(with --spool the rest is kept).
+When nothing gets through for 10 s, a line says why, and again once a minute.
+A server in trouble (5xx) and a used-up quota are waited for; where nobody
+answers, or something that is not the API, such as a proxy's web page, the load
+gives up after 30 s.
+
+Ctrl-C ends the reading and sends what was read, until nothing has got through
+for 10 s; a second one stops at once (with --spool the rest is kept).
+
 Exit codes: 0 all delivered; 1 something was rejected or left; 2 wrong use, or
 a file that can't be read at all; 3 not authorised; 4 unreachable;
 130 interrupted.
@@ -180,6 +189,8 @@ async def _send(files: Sequence[str], shape: Shape, options: LoadOptions) -> Exi
             inodes = [source.inode for source in sources]
             rejects = stack.enter_context(RejectsFile(options.rejects, inodes, add=options.resume))
         if spool is not None:
+            _check_folder(Path(spool.path))
+        if spool is not None:
             reading: Reading = MarkedReading(sources, rejects, resume=options.resume)
         else:
             reading = GroupedReading(sources, rejects) if options.pack == "full" else Reading(sources, rejects)
@@ -213,6 +224,15 @@ def _spool(options: LoadOptions, sources: Sequence[Source]) -> SpoolConfig | Non
     if options.resume:
         check_sources(sources)
     return SpoolConfig(path=options.spool, exclusive=True)
+
+
+def _check_folder(path: Path) -> None:
+    """Make the spool's folder and the one in it that a load uses; where that can't be done, it is wrong use."""
+    try:
+        make_folder(path)
+        make_folder(path / "slot-000")
+    except SpoolError as error:
+        raise CliError(str(error)) from None
 
 
 def print_load(result: LoadResult, unit: str) -> None:

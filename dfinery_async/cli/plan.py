@@ -16,7 +16,7 @@ from dfinery_async.cli.progress import ProgressView
 from dfinery_async.cli.rates import LimitRate, Quotas, calls_per_second, read_quotas
 from dfinery_async.cli.reading import Files, FormatOption, Reading, opened
 from dfinery_async.cli.rejects import RejectsFile
-from dfinery_async.cli.settings import JsonFlag
+from dfinery_async.cli.settings import NO_SERVICE, JsonFlag, UnusedService
 from dfinery_async.cli.source import Shape
 from dfinery_async.cli.tables import TableOptions
 from dfinery_async.cli.texts import clock
@@ -70,6 +70,7 @@ def plan(
     quota: Quotas = None,
     limit_rate: LimitRate = None,
     json: JsonFlag = False,
+    _service: UnusedService = NO_SERVICE,
 ) -> Exit:
     """Say how many calls files need."""
     allowed = quota_of(kind, quota)

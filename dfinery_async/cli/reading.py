@@ -25,7 +25,7 @@ Files: TypeAlias = Annotated[
     str,
     Parameter(
         allow_leading_hyphen=True,
-        help="Files to read: .jsonl, .csv or .parquet, perhaps with .gz or .zst; - is standard input.",
+        help="Files to read: .jsonl or .csv, perhaps with .gz or .zst, or .parquet; - is standard input.",
     ),
 ]
 FormatOption: TypeAlias = Annotated[

@@ -22,7 +22,7 @@ __all__ = ["RejectsFile"]
 class RejectsFile:
     """JSON Lines with an `"error"` beside each. Only its owner may read it, for it holds personal data.
 
-    A line that was no object stands under `"text"`.
+    A line that was no object stands under `"text"`; one that an earlier load has set aside so stays as it is.
 
     Args:
         path: the file.
@@ -40,7 +40,7 @@ class RejectsFile:
             descriptor = os.open(path, flags, 0o600)
         except (OSError, ValueError) as error:
             raise self._unwritable(error, Exit.USAGE) from None
-        self._file = os.fdopen(descriptor, "wb")
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             self._file.close()
@@ -48,10 +48,9 @@ class RejectsFile:
         if (status.st_dev, status.st_ino) in inputs:
             self._file.close()
             raise CliError(f"the rejects file {self._name} is one of the files to load; choose another name")
-        if add:
-            os.lseek(descriptor, 0, os.SEEK_END)
-        else:
+        if not add:
             os.ftruncate(descriptor, 0)
+        self._size = os.lseek(descriptor, 0, os.SEEK_END)
         if hasattr(os, "fchmod"):
             os.fchmod(descriptor, 0o600)
 
@@ -72,10 +71,13 @@ class RejectsFile:
         Raises:
             CliError: the file can't be written.
         """
+        line: dict[str, Any] = dict(bad.content or {})
+        if {"text", "error"} == line.keys():  # of an earlier load, whose reason is the one that counts
+            self._write(line)
+            return
         error = {"message": str(bad), "file": file, "line": bad.line}
         if bad.field is not None:
             error["field"] = bad.field
-        line: dict[str, Any] = dict(bad.content or {})
         if bad.text is not None:
             line["text"] = bad.text
         self._write({**line, "error": error})
@@ -89,11 +91,16 @@ class RejectsFile:
         self._write(reject_line(rejection))
 
     def _write(self, line: dict[str, Any]) -> None:
+        content = msgspec.json.encode(line) + b"\n"
+        rest = memoryview(content)
         try:
-            self._file.write(msgspec.json.encode(line) + b"\n")
-            self._file.flush()
+            while rest:
+                rest = rest[self._file.write(rest) or 0 :]
         except OSError as error:
+            os.ftruncate(self._file.fileno(), self._size)  # half a line would spoil the next one, too
+            os.lseek(self._file.fileno(), self._size, os.SEEK_SET)
             raise self._unwritable(error, Exit.INCOMPLETE) from None
+        self._size += len(content)
 
     def _unwritable(self, error: OSError | ValueError, code: Exit) -> CliError:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "this is no file name"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from cyclopts import Parameter
 
@@ -16,9 +16,11 @@ from dfinery_async.client import DfineryClient
 from dfinery_async.config import DEFAULT_BASE_URL, PacingConfig, RetryConfig, environment
 
 __all__ = [
+    "NO_SERVICE",
     "JsonFlag",
     "Service",
     "TokenName",
+    "UnusedService",
     "find_base_url",
     "find_service_id",
     "find_token",
@@ -51,6 +53,12 @@ class Service:
     base_url: Annotated[
         str | None, Parameter(help="Address of the API; by default that of DFINERY_BASE_URL, or the vendor's.")
     ] = None
+
+
+UnusedService: TypeAlias = Annotated[Service, Parameter(show=False)]
+"""What commands take that need no service, so that a script may give the same options to all."""
+
+NO_SERVICE: Final = Service()
 
 
 def open_client(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -12,31 +13,33 @@ from cyclopts import App, Parameter
 
 from dfinery_async.cli.exits import CliError, Exit
 from dfinery_async.cli.interrupts import run
-from dfinery_async.cli.load import Load
+from dfinery_async.cli.load import Load, LoadResult
 from dfinery_async.cli.load_command import GIVE_UP_AFTER, ImportTokenFile, print_load
 from dfinery_async.cli.output import print_json, say, show_progress, warn
 from dfinery_async.cli.progress import ProgressView
 from dfinery_async.cli.rates import LimitRate, calls_per_second
 from dfinery_async.cli.reading import Reading
 from dfinery_async.cli.rejects import RejectsFile
-from dfinery_async.cli.settings import JsonFlag, Service, open_client
+from dfinery_async.cli.settings import NO_SERVICE, JsonFlag, Service, UnusedService, open_client
 from dfinery_async.cli.texts import plain
 from dfinery_async.config import PacingConfig, SpoolConfig
 from dfinery_async.core.records import Record
+from dfinery_async.models import Report
 from dfinery_async.runtime.spool.inspection import SlotState, drop_all, look
 
 __all__ = ["app"]
 
 Folder: TypeAlias = Annotated[str, Parameter(help="The spool's folder.")]
 
-_SERVICE = Service()
-
 app: App = App(name="spool", help="Look at what waits on disk, send it, or throw it away.")
 
 
 @app.command
-def status(folder: Folder, /, *, json: JsonFlag = False) -> Exit:
-    """Show what waits on disk. Changes nothing; a slot that a process uses is not opened.
+def status(folder: Folder, /, *, json: JsonFlag = False, _service: UnusedService = NO_SERVICE) -> Exit:
+    """Show what waits on disk. Changes nothing.
+
+    A slot that a process uses can't be read: how much waits in it is unknown
+    (null with --json) until that process ends.
 
     Exit codes: 0 all could be told, or is in use; 1 something is damaged; 2 no folder of a spool.
     """
@@ -54,7 +57,7 @@ def replay(
     folder: Folder,
     /,
     *,
-    service: Service = _SERVICE,
+    service: Service = NO_SERVICE,
     import_token_file: ImportTokenFile = None,
     limit_rate: LimitRate = None,
     rejects: Annotated[str | None, Parameter(help="JSON Lines file to which what is refused is added.")] = None,
@@ -68,6 +71,8 @@ def replay(
     busy = [slot for slot in slots if slot.owner is not None]
     for slot in busy:
         warn(f"{slot.slot} is in use by {_owner(slot)}, which sends it")
+    if busy and len(busy) == len(slots):
+        return _print(LoadResult(Report(), 0, Exit.INCOMPLETE), as_json=json)
     code = run(_replay(folder, service, import_token_file, calls_per_second(limit_rate), rejects, as_json=json))
     return Exit.INCOMPLETE if code is Exit.OK and busy else code
 
@@ -79,6 +84,7 @@ def drop(
     *,
     yes: Annotated[bool, Parameter(negative="", help="Do not ask.")] = False,
     json: JsonFlag = False,
+    _service: UnusedService = NO_SERVICE,
 ) -> Exit:
     """Throw away what waits on disk: it is never sent. A slot that a process uses is left as it is.
 
@@ -132,20 +138,25 @@ async def _replay(
     as_json: bool,
 ) -> Exit:
     client = open_client(service, "import", token_file, pacing=PacingConfig(limit_rate=most))
-    rejects = None if rejects_path is None else RejectsFile(rejects_path, (), add=True)
     reading = _Backlog(folder)
-    async with client:
-        with ProgressView(reading.title, wanted=show_progress(as_json=as_json)) as view:
-            load = Load(
-                client,
-                "events",
-                reading,
-                rejects=rejects,
-                view=view,
-                give_up_after=GIVE_UP_AFTER,
-                spool=SpoolConfig(path=folder),
-            )
-            result = await load.run()
+    with ExitStack() as stack:
+        rejects = None if rejects_path is None else stack.enter_context(RejectsFile(rejects_path, (), add=True))
+        async with client:
+            with ProgressView(reading.title, wanted=show_progress(as_json=as_json)) as view:
+                load = Load(
+                    client,
+                    "events",
+                    reading,
+                    rejects=rejects,
+                    view=view,
+                    give_up_after=GIVE_UP_AFTER,
+                    spool=SpoolConfig(path=folder),
+                )
+                result = await load.run()
+    return _print(result, as_json=as_json)
+
+
+def _print(result: LoadResult, *, as_json: bool) -> Exit:
     if as_json:
         print_json(result.to_dict())
     else:
@@ -160,19 +171,29 @@ def _look(folder: str) -> list[SlotState]:
     return look(path)
 
 
+def _units(slots: Sequence[SlotState]) -> int | None:
+    """Return how many units wait; `None` where a slot can't be read."""
+    counts = [slot.units for slot in slots]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
 def _summary(slots: Sequence[SlotState]) -> dict[str, object]:
     return {
-        "units": sum(slot.units or 0 for slot in slots),
+        "units": _units(slots),
         "bytes": sum(slot.bytes for slot in slots),
         "slots": [msgspec.structs.asdict(slot) for slot in slots],
     }
 
 
 def _show(slots: Sequence[SlotState]) -> None:
-    print(f"waiting   {sum(slot.units or 0 for slot in slots):>12,}  units in {len(slots)} slots")
+    known = sum(slot.units or 0 for slot in slots)
+    if _units(slots) is None:
+        print(f"waiting        unknown  units in {len(slots)} slots, {known:,} of them in slots that can be read")
+    else:
+        print(f"waiting   {known:>12,}  units in {len(slots)} slots")
     for slot in slots:
         if slot.owner is not None:
-            note = f"in use by {_owner(slot)}; it can tell"
+            note = f"in use by {_owner(slot)}, and can't be read until that ends"
         elif slot.problem is not None:
             note = slot.problem
         else:

@@ -7,6 +7,7 @@ are texts. An empty cell is an absent value.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, TypeAlias
@@ -324,13 +325,21 @@ def _target(field: Field) -> str:
     return f"{field.part}.{field.name}" if field.name else field.part
 
 
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z_.]{0,59}")
+_SHOWN: Final = 10
+
+
 def _no_header(titles: Sequence[str], kind: Kind, known: Sequence[str]) -> str:
     first = ",".join(titles)
     if first.lower().startswith("sep="):
         return "begins with a sep= line; save it without one, as a plain CSV file with commas"
     if len(titles) == 1 and (";" in first or "\t" in first) and any(name in first for name in known):
         return "columns must be parted by commas, not by semicolons or tabs; or say --separator"
-    return f"has no header: its first line must name the columns, such as {', '.join(_example(kind))}"
+    wanted = f"such as {', '.join(_example(kind))}"
+    if all(map(_NAME.fullmatch, titles)):  # else they may be values, which are nobody's business
+        shown = ", ".join(safe_text(title) for title in titles[:_SHOWN]) + (", …" if len(titles) > _SHOWN else "")
+        return f"has no column that is known: {shown}; columns are {wanted}; --map COLUMN=FIELD says which is which"
+    return f"has no header: its first line must name the columns, {wanted}; or --header names them"
 
 
 def _example(kind: Kind) -> tuple[str, ...]:

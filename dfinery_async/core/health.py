@@ -1,7 +1,8 @@
 """What the answers say of the way to the API as a whole, and when a closed way is tried again.
 
 Two things close it. A refused token or a wrong address stays so until somebody mends it: one request now and then finds
-out. Silence, when nobody answers any more, ends by itself: probes follow the backoff. Nothing is dropped meanwhile.
+out. Silence, when nobody answers any more, or something that is not the API, ends by itself: probes follow the backoff.
+Nothing is dropped meanwhile.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from dfinery_async.config import RetryConfig
 from dfinery_async.core.outcome import Outcome, Verdict
 from dfinery_async.core.retry import backoff
-from dfinery_async.errors import ConnectionFailed, DfineryError
+from dfinery_async.errors import ConnectionFailed, DfineryError, UnexpectedResponse
 
 __all__ = ["HOPELESS_AFTER", "Health"]
 
@@ -61,7 +62,8 @@ class Health:
             self.answered(now, others_in_air=others_in_air)
             return
         self.trouble = outcome.error
-        if isinstance(outcome.error, ConnectionFailed):
+        # A web page or the like is no answer of the API's: somebody else sits at this address, or in between.
+        if isinstance(outcome.error, ConnectionFailed | UnexpectedResponse) and outcome.error.retryable:
             self._unanswered += 1
             if self._unanswered >= _SILENT_AFTER and self.silent_for(now) >= _SILENCE:
                 self.probe_at = now + backoff(self._retry, self._unanswered - _SILENT_AFTER + 1, chance)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dfinery_async.emulator.profiles import Person
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from dfinery_async.emulator.store import Store
@@ -21,31 +22,42 @@ _FORMAT: Final = {"dfinery-emulator": 1}
 
 
 def save(store: Store, path: Path) -> None:
-    """Write the store to a file, which takes its name when it is whole."""
+    """Write the store to a file, which takes its name when it is whole.
+
+    Raises:
+        OSError: it can't be written; what was there before is still there.
+    """
     aside = path.with_name(f"{path.name}.part")
+    try:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            for line in _lines(store):
+                file.write(json.dumps(line) + "\n")
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def _lines(store: Store) -> Iterator[dict[str, Any]]:
     people, events = store.content()
     everyone = dict.fromkeys([*people, *(stored.person.current for stored in events)])
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(json.dumps(_FORMAT) + "\n")
-        for person in everyone:
-            line = {
-                "unified_id": person.unified_id,
-                "identities": person.identities,
-                # The keys that lead to this one; none when it was deleted and only its events are left.
-                "keys": sorted(people.get(person, ())),
-                "properties": person.properties,
-                "alive": person in people,
-            }
-            file.write(json.dumps(line) + "\n")
-        for stored in events:
-            line = {
-                "event": stored.event,
-                "unified_id": stored.person.current.unified_id,
-                "arrived": stored.arrived,
-                "together": stored.together,
-            }
-            file.write(json.dumps(line) + "\n")
-    aside.replace(path)
+    yield {**_FORMAT}
+    for person in everyone:
+        yield {
+            "unified_id": person.unified_id,
+            "identities": person.identities,
+            # The keys that lead to this one; none when it was deleted and only its events are left.
+            "keys": sorted(people.get(person, ())),
+            "properties": person.properties,
+            "alive": person in people,
+        }
+    for stored in events:
+        yield {
+            "event": stored.event,
+            "unified_id": stored.person.current.unified_id,
+            "arrived": stored.arrived,
+            "together": stored.together,
+        }
 
 
 def load(store: Store, path: Path) -> None:

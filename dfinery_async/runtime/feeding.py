@@ -44,7 +44,8 @@ def lost_cause(producer: Producer, stats: Stats, give_up_after: float) -> Dfiner
     if stats.state in _ENDS:
         return producer.trouble
     if stats.silent_for >= give_up_after:
-        error = ConnectionFailed(f"no answer from the API within {give_up_after:g} s: {producer.trouble}")
+        why = producer.trouble or "requests were sent, and nothing has come back"
+        error = ConnectionFailed(f"no answer from the API within {give_up_after:g} s: {why}")
         error.__cause__ = producer.trouble
         return error
     return None

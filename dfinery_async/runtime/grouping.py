@@ -43,16 +43,23 @@ class UserGroups:
 
     Attributes:
         count: records so far.
+
+    Raises:
+        sqlite3.Error: there is no room for it, here and in `add` and `groups`.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
         self.count: int = 0
         self._aside = TemporaryDirectory(prefix="dfinery-", dir=directory)  # readable by its owner alone
         self._base = sqlite3.connect(Path(self._aside.name) / "records", isolation_level=None, check_same_thread=False)
-        for setting in _SETTINGS:
-            self._base.execute(setting)
-        self._base.execute("CREATE TABLE records (user BLOB, place INTEGER, kind TEXT, content BLOB)")
-        self._base.execute("BEGIN")
+        try:
+            for setting in _SETTINGS:
+                self._base.execute(setting)
+            self._base.execute("CREATE TABLE records (user BLOB, place INTEGER, kind TEXT, content BLOB)")
+            self._base.execute("BEGIN")
+        except sqlite3.Error:
+            self.close()
+            raise
 
     def add(self, records: Iterable[Record]) -> None:
         """Take some records."""

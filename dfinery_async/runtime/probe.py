@@ -17,7 +17,7 @@ from dfinery_async.core.endpoints import EVENTS, EXPORT_EVENTS
 from dfinery_async.core.outcome import DELIVERED, Outcome, Verdict
 from dfinery_async.core.quota_headers import server_time
 from dfinery_async.core.reply import Headers
-from dfinery_async.errors import ConnectionFailed, DfineryError, UnexpectedResponse
+from dfinery_async.errors import ConnectionFailed, DfineryError
 from dfinery_async.models import Probe
 from dfinery_async.runtime import clock
 from dfinery_async.runtime.gateway import Gateway
@@ -79,10 +79,8 @@ async def _ask_export(gateway: Gateway, heard: list[Headers]) -> Outcome:
                 body += piece
                 if not body.startswith(b"{") or len(body) > _LONGEST_FAILURE:
                     break
-    if reply.status == 200 and body.lstrip().startswith(b"<"):
-        page = UnexpectedResponse("the answer is not the API's: a web page", status=200, retryable=True)
-        return Outcome(Verdict.RETRY, page)
-    if reply.status == 200 and body and not body.startswith(b"{"):
+    body = body.lstrip()
+    if reply.status == 200 and body and not body.startswith((b"{", b"<")):
         return DELIVERED  # an export of something: it is not read
     outcome = gateway.failed_export(reply.status, reply.headers, body)
     if outcome.verdict is Verdict.THROTTLED:

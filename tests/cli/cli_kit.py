@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-c", "from dfinery_async.cli import main; main()"]
+MAIN = "from dfinery_async.cli import main; main()"
+COMMAND = [sys.executable, "-c", MAIN]
 
 
 def event_line(number: int, **changes: object) -> bytes:
@@ -28,9 +29,10 @@ def event_file(path: Path, count: int) -> Path:
     return path
 
 
-def start(*arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start the command in a process of its own."""
+def start(*arguments: str, env: dict[str, str] | None = None, before: str = "") -> subprocess.Popen[str]:
+    """Start the command in a process of its own; `before` is code that runs first."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DFINERY_")}
     environment |= {"PYTHONPATH": str(ROOT), **(env or {})}
     pipe = subprocess.PIPE
-    return subprocess.Popen([*COMMAND, *arguments], env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
+    command = [sys.executable, "-c", f"{before}\n{MAIN}", *arguments]
+    return subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe)

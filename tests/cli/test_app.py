@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import pytest
-from cli_kit import ROOT, start
+from cli_kit import ROOT, event_file, start
 
 import dfinery_async
 from dfinery_async.cli import demo
@@ -66,6 +67,42 @@ def test_an_unknown_command_is_wrong_use(dfinery):
     assert 'Did you mean "load"?' in errors
 
 
+@pytest.mark.parametrize("command", ["load", "export", "spool"])
+def test_a_group_of_commands_without_one_of_them_is_wrong_use(dfinery, command):
+    code, output, errors = dfinery(command)
+
+    assert (code, errors) == (2, "")
+    assert (0, output, "") == dfinery(command, "--help")
+
+
+SERVICE = ("--service-id", "x", "--base-url", "http://127.0.0.1:1", "--json")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["demo"], "agreed"),
+        (["plan", "e.jsonl"], "requests"),
+        (["spool", "status", "."], "units"),
+        (["spool", "drop", ".", "--yes"], "dropped"),
+        (["typegen", "t.json", "-o", "t.py"], "up_to_date"),
+        (["doctor"], "checks"),
+        (["emulate", "--port", "-1"], "error"),
+        (["spool", "replay", "nowhere"], "error"),
+        (["load", "events"], "error"),
+        (["export", "profiles"], "error"),
+    ],
+)
+def test_every_command_takes_the_same_options_of_a_service(dfinery, tmp_path, monkeypatch, arguments, name):
+    monkeypatch.chdir(tmp_path)
+    event_file(tmp_path / "e.jsonl", 1)
+    (tmp_path / "t.json").write_text('{"events": [{"name": "a"}]}')
+    code, output, _ = dfinery(*arguments, *SERVICE)
+
+    assert name in json.loads(output)
+    assert json.loads(output).get("exit", code) == code
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
@@ -75,7 +112,7 @@ def test_an_unknown_command_is_wrong_use(dfinery):
         (InvalidServiceId(), Exit.UNAUTHORIZED),
         (ConnectionFailed("x"), Exit.UNREACHABLE),
         (UnexpectedResponse("x", status=404), Exit.UNREACHABLE),
-        (UnexpectedResponse("x", status=502, retryable=True), Exit.INCOMPLETE),
+        (UnexpectedResponse("x", status=200, retryable=True), Exit.UNREACHABLE),
         (RateLimited(), Exit.INCOMPLETE),
         (DateRangeExceeded(), Exit.INCOMPLETE),
         (ExportInterrupted(), Exit.INCOMPLETE),

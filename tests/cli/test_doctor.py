@@ -45,6 +45,15 @@ def results(checks):
     return {name: check["result"] for name, check in checks.items()}
 
 
+@pytest.mark.parametrize("columns", [20, 60, 140])
+def test_its_lines_are_as_wide_as_the_terminal(dfinery, emulator, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, output, _ = dfinery("doctor")
+
+    widest = max(map(len, output.splitlines()))
+    assert max(40, columns) - 20 < widest <= max(40, columns)
+
+
 def test_all_is_well(doctor, emulator):
     code, found, checks = doctor()
 
@@ -149,7 +158,7 @@ def test_a_name_that_is_not_known(doctor, emulator):
 @pytest.mark.parametrize(
     ("fault", "code", "result"),
     [
-        (Fault("html"), 1, "warning"),
+        (Fault("html"), 4, "failed"),
         (Fault("redirect", location="https://example.com/"), 4, "failed"),
         (Fault("status", status=404, body="html"), 4, "failed"),
         (Fault("status", status=503), 1, "warning"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import resource
 import socket
 import stat
 import subprocess
@@ -10,6 +11,7 @@ import subprocess
 import pytest
 from cli_kit import COMMAND, ROOT
 
+from dfinery_async.cli import export_command
 from dfinery_async.emulator import Emulator, Fault
 
 DAYS = ("--from", "2025-03-01", "--to", "2025-03-02")
@@ -83,11 +85,11 @@ def test_profiles(dfinery, emulator, tmp_path):
     ("arguments", "message"),
     [
         (["events", "--from", "2025-03-01"], "--to"),
-        (["events", "--from", "2025-03-02", "--to", "2025-03-01"], "from_date"),
-        (["events", "--from", "1 March", "--to", "2025-03-01"], "from_date"),
+        (["events", "--from", "2025-03-02", "--to", "2025-03-01"], "--to: lies before --from"),
+        (["events", "--from", "1 March", "--to", "2025-03-01"], "--from: must be a date"),
         (["events", *DAYS, "--json"], "-o"),
         (["events", *DAYS, "--format", "jsonl", "-o", "x.csv"], "--format is for standard output"),
-        (["events", *DAYS, "--event", "a", "--exclude-event", "b"], "events"),
+        (["events", *DAYS, "--event", "a", "--exclude-event", "b"], "--exclude-event: give either this or --event"),
         (["events", *DAYS, "-o", "x.xlsx"], ".csv"),
         (["events", *DAYS, "-o", "missing/x.csv"], "can't be written"),
         (["profiles", "-o", "link.csv"], "symbolic link"),
@@ -101,7 +103,7 @@ def test_wrong_use(dfinery, emulator, tmp_path, monkeypatch, arguments, message)
     before = sorted(tmp_path.iterdir())
     code, output, errors = dfinery("export", *arguments)
 
-    assert (code, output) == (2, "")
+    assert (code, output) == (2, "" if "--json" not in arguments else output)
     assert message in errors
     assert sorted(tmp_path.iterdir()) == before
 
@@ -147,6 +149,44 @@ def test_unreachable(dfinery, emulator, monkeypatch):
 
     assert (code, output) == (4, "")
     assert "could not connect" in errors
+
+
+def test_a_web_page_is_unreachable_as_a_redirect_is(dfinery, emulator):
+    for fault in (Fault("html"), Fault("redirect")):
+        handle = emulator.inject(fault)
+        assert dfinery("export", "profiles")[0] == 4
+        handle.remove()
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (Fault("latency", seconds=0.5), "still waiting for the API"),
+        (Fault("throttle", seconds=0.5, times=1), "the quota is used up until "),
+    ],
+)
+def test_a_wait_is_told(dfinery, emulator, monkeypatch, fault, why):
+    monkeypatch.setattr(export_command, "_LOOK", 0.01)
+    monkeypatch.setattr(export_command, "TELL_AFTER", 0.1)
+    emulator.inject(fault)
+    code, _, errors = dfinery("export", "profiles")
+
+    assert code == 0
+    assert f"nothing has come for 0 s: {why}" in errors
+    assert errors.count("nothing has come") == 1
+
+
+def test_a_full_disk_is_no_wrong_use(dfinery, emulator, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        code, _, errors = dfinery("export", "profiles", "-o", "p.csv")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert (code, errors) == (1, "dfinery: p.csv can't be written: file too large\n")
+    assert list(tmp_path.glob("p.csv*")) == []
 
 
 def test_typed_columns_as_parquet(dfinery, emulator, tmp_path):
@@ -220,7 +260,7 @@ def test_only_missing_days_are_fetched(dfinery, emulator, tmp_path):
         (["events", *DAYS, "-o", "x.jsonl", "--spreadsheet-safe"], "only CSV"),
         (["events", *DAYS, "--zone", "Nowhere"], "no time zone 'Nowhere'"),
         (["events", *DAYS, "--taxonomy", "nowhere.json"], "the taxonomy can't be read"),
-        (["events", *DAYS, "--days-per-call", "31"], "days_per_call"),
+        (["events", *DAYS, "--days-per-call", "31"], "--days-per-call: must be"),
         (["events", *DAYS, "-o", "x.parquet.gz"], "must end in one of"),
     ],
 )

@@ -112,6 +112,22 @@ def test_bad_lines_are_named_and_the_mended_rejects_load(dfinery, emulator, tmp_
     assert len(emulator.events) == 40
 
 
+def test_rejects_are_json_and_keep_their_first_reason(dfinery, emulator, tmp_path):
+    bad = [b'{"identity": {"external_id": "\xe9"}, "event_name": 1}', b'"caf\xe9"', b"{", b"[1]", b"x" * 8_400_000]
+    (tmp_path / "e.jsonl").write_bytes(b"\n".join(bad))
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    code, _, errors = dfinery("load", "events", tmp_path / "e.jsonl", "--rejects", first)
+
+    assert code == 1
+    assert ":5: is longer than 8,388,608 bytes, so that it was passed over, and nothing of it is kept" in errors
+    texts = [line.get("text") for line in lines(first)]
+    assert texts == [each.decode(errors="replace") for each in bad[:4]] + [None]
+    code, _, errors = dfinery("load", "events", first, "--rejects", second)
+    assert code == 1
+    assert f'{first}:1: is what an earlier load could not read: "error" says why; mend what stands in "text"' in errors
+    assert lines(second)[:4] == lines(first)[:4]
+
+
 def test_refused_events_keep_their_ids_in_the_rejects(dfinery, emulator, tmp_path):
     poison = emulator.inject(Fault("poison", match="bad"))
     file = event_file(tmp_path / "e.jsonl", 20)
@@ -166,7 +182,8 @@ def test_a_useless_file_is_wrong_use(dfinery, emulator, tmp_path, name, content,
     (tmp_path / name).write_bytes(content)
     code, output, errors = dfinery("load", "events", event_file(tmp_path / "good.jsonl", 3), tmp_path / name, "--json")
 
-    assert (code, output) == (2, "")
+    assert (code, json.loads(output)["exit"]) == (2, 2)
+    assert message in json.loads(output)["error"]
     assert message in errors
     assert name in errors
     assert emulator.requests == []
@@ -349,7 +366,7 @@ def test_two_interrupts_stop_at_once(emulator):
         report = books(process.stdout.read())
 
     assert process.returncode == 130
-    assert (report["delivered"], report["dropped"]) == (0, 1)
+    assert (report["delivered"], report["dropped"], report["requests"]) == (0, 1, 1)
 
 
 def drawn_on_a_terminal(columns: int, emulator: Emulator, *arguments: str) -> tuple[int, list[str]]:

@@ -112,7 +112,7 @@ def test_profiles_and_identities(dfinery, tmp_path, name, kind, text):
         (["e.jsonl", "--quota", "events"], "FAMILY=CALLS/PERIOD"),
         (["e.jsonl", "--quota", "events=0/1m"], "0 calls"),
         (["e.jsonl", "--limit-rate", "fast"], "--limit-rate: expected CALLS/PERIOD"),
-        (["e.csv"], "has no header"),
+        (["e.csv"], "has no header: its first line"),
         (["e.dat"], "ends in none of"),
     ],
 )
@@ -123,7 +123,7 @@ def test_wrong_use(dfinery, tmp_path, monkeypatch, arguments, message):
     (tmp_path / "e.dat").write_text("")
     code, output, errors = dfinery("plan", *arguments, "--json")
 
-    assert (code, output) == (2, "")
+    assert (code, json.loads(output)["exit"]) == (2, 2)
     assert message in errors
 
 

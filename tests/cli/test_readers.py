@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from dfinery_async.cli.csvlines import CsvReader
 from dfinery_async.cli.jsonlines import JsonLinesReader
-from dfinery_async.cli.lines import LineSplitter
+from dfinery_async.cli.lines import LineSplitter, too_long
 from dfinery_async.core.fields import HeaderError
 from dfinery_async.core.records import BadLine, Record
 
@@ -173,7 +173,7 @@ class TestJsonLines:
     def test_a_line_beyond_the_bound_is_one_bad_line(self):
         results = events(b"x" * 5000 + b"\n" + line(), max_line=1000)
 
-        assert bad(results) == ["1: is longer than 1,000 bytes"]
+        assert bad(results) == [f"1: {too_long(1000)}"]
         assert len(good(results)) == 1
 
     def test_profiles_and_identities(self):
@@ -318,7 +318,7 @@ class TestCsv:
             (b"", "is empty"),
             (b"\n\n", "is empty"),
             (b"u1,df_login,2025-03-02T04:11:09Z\n", "has no header"),
-            (b"user,name\n", "has no header"),
+            (b"user,name\n", "has no column that is known: user, name"),
             (b'"identity.external_id\n', "has no header that can be read"),
             (b"\xff\n", "has no header that can be read: is not valid UTF-8"),
             (b"sep=;\n", "sep= line"),

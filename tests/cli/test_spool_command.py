@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections import Counter
 from pathlib import Path
@@ -223,6 +224,15 @@ def test_wrong_use_is_named(dfinery, emulator, tmp_path):
         assert (child.returncode, "--resume needs a file" in errors) == (2, True)
 
 
+def test_a_folder_that_can_not_be_a_spool_is_wrong_use(dfinery, emulator, tmp_path):
+    file = event_file(tmp_path / "e.jsonl", 3)
+    for path, message in ((file, "and .* is none"), ("/proc/x", "can't be made"), ("/proc", "can't be made")):
+        code, output, errors = dfinery("load", "events", file, "--spool", path, "--json")
+        assert (code, json.loads(output)["exit"]) == (2, 2)
+        assert re.search(message, errors)
+    assert emulator.requests == []
+
+
 def test_a_spool_in_use_is_named_and_left_alone(dfinery, emulator, tmp_path):
     spool = tmp_path / "spool"
     with start("load", "events", "-", "--spool", str(spool), env=emulator.environment) as child:
@@ -233,13 +243,18 @@ def test_a_spool_in_use_is_named_and_left_alone(dfinery, emulator, tmp_path):
             os.sched_yield()
         code, output, errors = dfinery("spool", "status", spool)
         assert (code, errors) == (0, "")
-        assert f"in use by process {child.pid}" in output
-        code, _, errors = dfinery("load", "events", event_file(tmp_path / "e.jsonl", 3), "--spool", spool)
-        assert code == 1
+        assert f"in use by process {child.pid}, and can't be read until that ends" in output
+        assert output.split()[:2] == ["waiting", "unknown"]
+        assert json.loads(dfinery("spool", "status", spool, "--json")[1])["units"] is None
+        file = event_file(tmp_path / "e.jsonl", 3)
+        code, output, errors = dfinery("load", "events", file, "--spool", spool, "--json")
+        assert (code, json.loads(output)["exit"]) == (1, 1)
         assert f"in use by process {child.pid}" in errors
         code, _, errors = dfinery("spool", "drop", spool, "--yes")
         assert (code, "stop that first" in errors) == (1, True)
         code, output, errors = dfinery("spool", "replay", spool, "--json")
         assert (code, f"in use by process {child.pid}" in errors) == (1, True)
+        assert json.loads(output)["accepted"] == 0
+        assert [each.name for each in spool.iterdir()] == ["slot-000"]
         child.communicate()
         assert child.returncode == 0

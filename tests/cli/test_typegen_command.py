@@ -68,4 +68,21 @@ def test_what_can_not_be_used_is_named(dfinery, tmp_path):
     assert dfinery("typegen", tmp_path / "none.json")[0] == 2
     assert dfinery("typegen", STANDARD, "--check")[0] == 2
     assert dfinery("typegen", STANDARD, "-o", tmp_path)[0] == 2
-    assert dfinery("typegen", STANDARD, "-o", tmp_path / "no" / "e.py")[0] == 2
+    code, _, errors = dfinery("typegen", STANDARD, "-o", tmp_path / "no" / "e.py")
+    assert (code, errors) == (2, f"dfinery: {tmp_path}/no/e.py can't be written: no such file or directory\n")
+    code, _, errors = dfinery("typegen", STANDARD, "-o", "/dev/null")
+    assert (code, errors) == (2, "dfinery: /dev/null can't be written: is no plain file; give the name of a file\n")
+
+
+def test_one_object_for_programs(dfinery, tmp_path):
+    file = str(tmp_path / "e.py")
+    assert dfinery("typegen", STANDARD, "-o", file, "--check", "--json")[:2] == (1, said(file, up_to_date=False))
+    assert dfinery("typegen", STANDARD, "-o", file, "--json") == (0, said(file, up_to_date=True), "")
+    assert dfinery("typegen", STANDARD, "-o", file, "--check", "--json")[:2] == (0, said(file, up_to_date=True))
+    code, output, errors = dfinery("typegen", STANDARD, "--json")
+    assert (code, json.loads(output)["exit"]) == (2, 2)
+    assert "-o" in errors
+
+
+def said(path, *, up_to_date):
+    return f'{{"path":"{path}","up_to_date":{str(up_to_date).lower()}}}\n'

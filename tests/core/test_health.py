@@ -9,11 +9,12 @@ import pytest
 from dfinery_async.config import RetryConfig
 from dfinery_async.core.health import HOPELESS_AFTER, Health
 from dfinery_async.core.outcome import Outcome, Verdict
-from dfinery_async.errors import ConnectionFailed, InvalidServiceId, InvalidToken, ServerError
+from dfinery_async.errors import ConnectionFailed, InvalidServiceId, InvalidToken, ServerError, UnexpectedResponse
 
 WELL = Outcome(Verdict.DELIVERED)
 BUSY = Outcome(Verdict.RETRY, ServerError("busy"))
 SILENT = Outcome(Verdict.RETRY, ConnectionFailed("no"))
+PAGE = Outcome(Verdict.RETRY, UnexpectedResponse("a web page", status=200, retryable=True))
 REFUSED = Outcome(Verdict.UNAUTHORIZED, InvalidToken("no"))
 WRONG = Outcome(Verdict.MISCONFIGURED, InvalidServiceId("no"))
 
@@ -93,6 +94,17 @@ def test_silence_is_told_and_closes_the_way_when_it_lasts() -> None:
     see(health, BUSY, 1000.0, others=True)
     assert (health.open, health.state()) == (True, "running")
     assert health.silent_for(1001.0) == 1.0
+
+
+def test_a_web_page_is_no_answer_of_the_api() -> None:
+    health = Health(RetryConfig())
+    health.launched(0.0)
+    for attempt in range(1, 6):
+        see(health, PAGE, float(attempt))
+    assert (health.open, health.state()) == (False, "unreachable")
+    assert health.silent_for(31.0) == 31.0
+    see(health, WELL, 32.0)
+    assert (health.open, health.state(), health.silent_for(40.0)) == (True, "running", 0.0)
 
 
 def test_a_probe_into_silence_waits_for_its_answer() -> None:

@@ -454,8 +454,8 @@ def test_an_export_that_is_neither_csv_nor_a_failure_is_not_the_apis(text: bytes
     outcome = classify_export(200, text)
 
     assert outcome.verdict is V.RETRY
-    assert isinstance(outcome.error, errors.UnexpectedResponse)
-    assert outcome.error.retryable
+    kind = errors.UnexpectedResponse if text.startswith(b"<") else errors.ExportInterrupted
+    assert type(outcome.error) is kind
 
 
 @pytest.mark.parametrize(("status", "verdict", "kind", "retryable"), [row for row in STATUSES if row[0] != 200])
