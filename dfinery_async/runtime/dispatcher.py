@@ -152,8 +152,6 @@ class Dispatcher:
         them would cost the pool their connections.
         """
         self.stopped = True
-        self._books.requests += len(self._in_air)
-        self._books.retries += sum(batch.attempts > 0 for batch in self._in_air)
         for family in FAMILIES:
             self._gateway.pacers[family].on_credit.remove(self.wake)
         if self._timer is not None:
