@@ -280,7 +280,7 @@ def test_no_event_at_all_is_no_request() -> None:
         far_end = FarEnd()
         async with client_of(far_end) as client:
             await client.send_events("u", [])
-            await client.send_events("u", (name for name in ()))
+            await client.send_events("u", iter(()))
             with pytest.raises(InvalidInputError):
                 await client.send_events("", [])
         assert far_end.calls == []
