@@ -48,11 +48,10 @@ def check_events(events: Event | str | Iterable[Event | str]) -> list[Event]:
     if isinstance(events, Event | str):
         return [Event.of(events)]
     given: object = events  # what a caller gave may be of any type
+    kind = type(given).__name__
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
         way_out = "; `client.load` takes one" if isinstance(given, AsyncIterable) else ""
-        raise InvalidInputError(
-            f"must be an Event, a text, or a list of them, not {type(given).__name__}{way_out}", field="events"
-        )
+        raise InvalidInputError(f"must be an Event, a text, or a list of them, not {kind}{way_out}", field="events")
     checked: list[Event] = []
     for index, event in enumerate(events):
         if not isinstance(event, Event | str):
