@@ -11,8 +11,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from dfinery_async.addresses import DEFAULT_BASE_URL, parse_origin
 from dfinery_async.config import (
-    DEFAULT_BASE_URL,
     FAMILIES,
     ConnectionConfig,
     DeliveryConfig,
@@ -23,8 +23,8 @@ from dfinery_async.config import (
     TimeoutConfig,
     TokenSource,
     environment,
-    parse_origin,
     parse_service_id,
+    setting,
 )
 from dfinery_async.core import codec
 from dfinery_async.core.batching import cut_events
@@ -46,7 +46,7 @@ from dfinery_async.runtime.export_calls import ExportCalls
 from dfinery_async.runtime.feeding import UNTIL_THE_END
 from dfinery_async.runtime.frames import ArrowStream, frame_events
 from dfinery_async.runtime.gateway import Gateway
-from dfinery_async.runtime.intake import check_user_properties
+from dfinery_async.runtime.intake import check_events, check_user_properties
 from dfinery_async.runtime.lending import QuotaShare
 from dfinery_async.runtime.loading import Progress, Reporter, Source
 from dfinery_async.runtime.observing import Observer, WatchedGateway
@@ -102,12 +102,13 @@ class DfineryClient(ExportCalls):
         observer: Observer | None = None,
         quota_share: QuotaShare | None = None,
     ) -> None:
-        self._connections = connections or ConnectionConfig()
-        self._retry = retry or RetryConfig()
-        pacing = pacing or PacingConfig()
+        self._connections = setting(ConnectionConfig, connections, "connections")
+        self._retry = setting(RetryConfig, retry, "retry")
+        pacing = setting(PacingConfig, pacing, "pacing")
+        timeouts = setting(TimeoutConfig, timeouts, "timeouts")
         self._random = random.Random(os.urandom(16))  # noqa: S311 - jitter, not secrets
         self._tasks = TaskOwner()
-        self._transport = Transport(timeouts or TimeoutConfig(), self._connections, http2=http2, custom=transport)
+        self._transport = Transport(timeouts, self._connections, http2=http2, custom=transport)
         gateway: Callable[..., Gateway] = Gateway if observer is None else partial(WatchedGateway, observer=observer)
         self._observer = observer
         service_id = parse_service_id(service_id)
@@ -191,7 +192,7 @@ class DfineryClient(ExportCalls):
 
         Args:
             identity: whose events they are; a plain text is an `external_id`.
-            events: the events; a plain text is an event of that name, now.
+            events: the events; a plain text is an event of that name, now. For none at all nothing is sent.
 
         Raises:
             InvalidInputError: a value that the API has no room for; nothing was sent.
@@ -200,12 +201,8 @@ class DfineryClient(ExportCalls):
         """
         self._check_call(EVENTS)
         key = codec.encode_identity(Identity.of(identity))
-        several = [events] if isinstance(events, Event | str) else events
-        checked = [Event.of(event) for event in several]
-        if not checked:
-            raise InvalidInputError("there must be at least one event", field="events")
         sent, time = 0, self._caller.time()
-        for group in cut_events(key, checked):
+        for group in cut_events(key, check_events(events)):
             try:
                 await self._caller.call(EVENTS, codec.events_body(key, group), time)
             except DfineryError as error:

@@ -7,20 +7,18 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias
-from urllib.parse import urlsplit
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from dfinery_async.addresses import check_proxy
 from dfinery_async.errors import ConfigError
 
 __all__ = [
-    "DEFAULT_BASE_URL",
     "FAMILIES",
     "ConnectionConfig",
     "DeliveryConfig",
     "Family",
-    "Origin",
     "PacingConfig",
     "RetryConfig",
     "SpoolConfig",
@@ -28,11 +26,11 @@ __all__ = [
     "Token",
     "TokenSource",
     "environment",
-    "parse_origin",
     "parse_service_id",
+    "setting",
 ]
 
-DEFAULT_BASE_URL = "https://openapi.dfinery.ai"
+T = TypeVar("T")
 
 Family: TypeAlias = Literal["events", "identities", "profiles", "exports"]
 """Calls that share one quota (API guide, "Request Limit")."""
@@ -69,7 +67,8 @@ class ConnectionConfig(msgspec.Struct, frozen=True, kw_only=True):
         keepalive_expiry: an idle connection is closed after this long; keep it below the server's.
         max_age: a connection is not used again after this long, so that a change of addresses is followed.
         verify: a TLS context of your own; by default the certificates of the `certifi` package are trusted.
-        proxy: address of a proxy. Variables of the environment are not read.
+        proxy: address of a proxy: http, https, or socks5 with the package `socksio`. Variables of the environment are
+            not read.
     """
 
     max_connections: int = 64
@@ -81,6 +80,10 @@ class ConnectionConfig(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         _counts(self, "max_connections")
         _positive(self, "keepalive_expiry", "max_age")
+        if self.verify is not None and not isinstance(self.verify, ssl.SSLContext):
+            raise ConfigError("verify must be an ssl.SSLContext")
+        if self.proxy is not None:
+            check_proxy(self.proxy)
 
     def __rich_repr__(self) -> Any:
         """A proxy's address may hold a password."""
@@ -124,7 +127,7 @@ class PacingConfig(msgspec.Struct, frozen=True, kw_only=True):
         identities: calls a minute.
         profiles: calls a minute.
         exports: calls an hour.
-        concurrent_exports: exports at the same time.
+        concurrent_exports: exports at the same time, 5 at the most (API guide, "Request Limit").
         share: the part of every quota that this client may use, for services whose quota is shared.
         limit_rate: calls a second of each family at the most, a limit of your own; `None` is none. No header raises it.
             A few hundredths of a second's worth of calls, or one, may come early.
@@ -145,6 +148,8 @@ class PacingConfig(msgspec.Struct, frozen=True, kw_only=True):
         _positive(self, "share", "horizon")
         if self.limit_rate is not None:
             _positive(self, "limit_rate")
+        if self.concurrent_exports > _MOST_EXPORTS:
+            raise ConfigError(f"concurrent_exports must be at most {_MOST_EXPORTS}, as the API takes no more")
         if self.share > 1:
             raise ConfigError(f"share must be at most 1, not {self.share}")
 
@@ -219,6 +224,7 @@ class SpoolConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _SMALLEST_SPOOL = 1024 * 1024
+_MOST_EXPORTS = 5
 
 
 class Token:
@@ -259,52 +265,17 @@ TokenSource: TypeAlias = "str | Token | Callable[[], str | Token]"
 """A token, or a function that gives the current one; it is asked again after the API refused a token."""
 
 
-class Origin(msgspec.Struct, frozen=True):
-    """The one place that tokens are sent to."""
-
-    scheme: str
-    host: str
-    port: int | None
-    prefix: str
-
-    @property
-    def authority(self) -> str:
-        """Host and port as a Host header has them."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port is None else f"{host}:{self.port}"
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{self.authority}{self.prefix}"
-
-
-def parse_origin(base_url: str) -> Origin:
-    """Check a base URL: https, or http to loopback; no user, query or fragment.
+def setting(kind: type[T], value: T | None, name: str) -> T:
+    """Return a setting, by default the usual one.
 
     Raises:
-        ConfigError: it is none of that.
+        ConfigError: it is of another kind.
     """
-    if not isinstance(base_url, str) or not base_url:
-        raise ConfigError(f"base_url must be a URL such as {DEFAULT_BASE_URL}")
-    if not _VISIBLE.fullmatch(base_url):  # urlsplit() would drop spaces and line ends in silence
-        raise ConfigError("base_url holds a space, a line break or a character outside ASCII; write a host as xn--…")
-    try:
-        parts = urlsplit(base_url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ConfigError(f"base_url is no valid URL; give one such as {DEFAULT_BASE_URL}") from None
-    if parts.scheme not in {"http", "https"} or not host or not _HOST.fullmatch(host) or port == 0:
-        raise ConfigError(f"base_url must be a URL such as {DEFAULT_BASE_URL}")
-    if ("[" in parts.netloc) != (":" in host):
-        raise ConfigError("base_url holds brackets around what is no IPv6 address")
-    if "@" in parts.netloc:
-        raise ConfigError("base_url must not hold a user or a password; tokens have their own settings")
-    if parts.query or parts.fragment or "?" in base_url or "#" in base_url:
-        raise ConfigError("base_url must not have a query or a fragment")
-    if not _PREFIX.fullmatch(parts.path):
-        raise ConfigError("the path in base_url holds characters that need quoting")
-    if parts.scheme == "http" and not _loopback(host):
-        raise ConfigError("base_url must be https; plain http is only for loopback, where an emulator listens")
-    return Origin(parts.scheme, host, port, parts.path.rstrip("/"))
+    if value is None:
+        return kind()
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name} must be a {kind.__name__}, not {type(value).__name__}")
+    return value
 
 
 def parse_service_id(service_id: str) -> str:
@@ -329,15 +300,7 @@ def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
-_VISIBLE = re.compile(r"[\x21-\x7e]+")
 _SERVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|[0-9a-f]*:[0-9a-f:.]*")
-_LOOPBACK = re.compile(r"127(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}")
-_PREFIX = re.compile(r"[A-Za-z0-9._~/-]*")
-
-
-def _loopback(host: str) -> bool:
-    return host in {"localhost", "::1"} or _LOOPBACK.fullmatch(host) is not None
 
 
 def _positive(config: msgspec.Struct, *names: str) -> None:

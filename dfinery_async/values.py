@@ -227,9 +227,16 @@ def _double(value: float, field: str) -> float:
 
 
 def _sendable(value: str, field: str) -> str:
+    if _encodable(value):
+        return value
+    raise InvalidInputError("holds half of a surrogate pair, which is no valid Unicode", field=field)
+
+
+def _encodable(value: str) -> bool:
+    """Whether a text is valid Unicode. Python's own error holds all of the text, and must not stay behind ours."""
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise InvalidInputError("holds half of a surrogate pair, which is no valid Unicode", field=field) from None
-    return value
+            return False
+    return True

@@ -27,6 +27,7 @@ LONGEST = 400
 
 # Imports go from higher layers to lower ones, and within a part. The emulator stands beside the layers.
 LAYERS = {
+    "addresses": 0,
     "errors": 0,
     "ids": 0,
     "redact": 0,

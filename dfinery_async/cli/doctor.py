@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from cyclopts import Parameter
 
+from dfinery_async.addresses import parse_origin
 from dfinery_async.cli.checks import Checks
 from dfinery_async.cli.exits import CliError, Exit, exit_of
 from dfinery_async.cli.interrupts import interruptible, run
@@ -23,7 +24,7 @@ from dfinery_async.cli.settings import (
 )
 from dfinery_async.cli.texts import plain, until
 from dfinery_async.client import DfineryClient
-from dfinery_async.config import FAMILIES, Family, PacingConfig, RetryConfig, TimeoutConfig, parse_origin
+from dfinery_async.config import FAMILIES, Family, PacingConfig, RetryConfig, TimeoutConfig
 from dfinery_async.errors import (
     ApiError,
     ConfigError,

@@ -9,11 +9,12 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from cyclopts import Parameter
 
+from dfinery_async.addresses import DEFAULT_BASE_URL
 from dfinery_async.cli.exits import CliError
 from dfinery_async.cli.output import warn
 from dfinery_async.cli.texts import plain
 from dfinery_async.client import DfineryClient
-from dfinery_async.config import DEFAULT_BASE_URL, PacingConfig, RetryConfig, environment
+from dfinery_async.config import PacingConfig, RetryConfig, environment
 
 __all__ = [
     "NO_SERVICE",

@@ -167,6 +167,8 @@ class Export:
         if self._iterator is None:
             self._claim()
             self._iterator = self._rows(alone=False)
+        elif isinstance(self._iterator, AsyncGeneratorType) and self._iterator.ag_frame is None:
+            raise DfineryError("the export has ended; ask the client for another")
         return self._iterator
 
     def batches(self) -> AsyncIterator[Any]:

@@ -10,10 +10,11 @@ from dfinery_async.config import RetryConfig
 from dfinery_async.core.endpoints import EXPORT_EVENTS, EXPORT_PROFILES, Endpoint
 from dfinery_async.core.export_plan import MAX_DAYS_PER_CALL, ExportCall, event_export_calls, profile_export_call
 from dfinery_async.core.taxonomy import Taxonomy
+from dfinery_async.errors import ConfigError
 from dfinery_async.runtime.export import Export
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.tasks import TaskOwner
-from dfinery_async.runtime.taxonomy import read_taxonomy
+from dfinery_async.runtime.taxonomy import taxonomy_of
 
 __all__ = ["MAX_DAYS_PER_CALL", "ExportCalls"]
 
@@ -59,6 +60,7 @@ class ExportCalls:
 
         Raises:
             InvalidInputError: a date that is none, a range that runs backwards, or a list given both ways.
+            ConfigError: a zone or a taxonomy that is none, or no export token.
         """
         calls = event_export_calls(
             from_date,
@@ -94,6 +96,7 @@ class ExportCalls:
 
         Raises:
             InvalidInputError: names that are no text, or a list given both ways.
+            ConfigError: a zone or a taxonomy that is none, or no export token.
         """
         call = profile_export_call(
             audience=audience,
@@ -107,7 +110,9 @@ class ExportCalls:
         self, endpoint: Endpoint, calls: Sequence[ExportCall], taxonomy: Taxonomy | None, zone: dt.tzinfo | None
     ) -> Export:
         self._check_call(endpoint)
-        columns = (taxonomy or read_taxonomy()).columns
+        if zone is not None and not isinstance(zone, dt.tzinfo):
+            raise ConfigError('zone must be a time zone, such as ZoneInfo("Asia/Seoul")')
+        columns = taxonomy_of(taxonomy).columns
         return Export(
             self._gateway,
             endpoint,

@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, Literal, TypeAlias, TypeVar
 
-from dfinery_async.config import Family, Origin, Token, TokenSource
+from dfinery_async.addresses import Origin
+from dfinery_async.config import Family, Token, TokenSource
 from dfinery_async.core.endpoints import Endpoint
 from dfinery_async.core.outcome import DELIVERED, Outcome, Verdict, classify, classify_export
 from dfinery_async.core.quota_headers import read_retry_after

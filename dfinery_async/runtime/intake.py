@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any
 
 from dfinery_async.core import codec
@@ -12,7 +12,7 @@ from dfinery_async.runtime import clock
 from dfinery_async.runtime.receipts import Receipt
 from dfinery_async.values import check_properties, moment_text
 
-__all__ = ["check_user_properties", "event_receipt", "identity_receipt", "profile_receipt"]
+__all__ = ["check_events", "check_user_properties", "event_receipt", "identity_receipt", "profile_receipt"]
 
 
 def event_receipt(identity: Identity | str, event: Event | str, now: float) -> tuple[bytes, Receipt]:
@@ -41,6 +41,23 @@ def profile_receipt(identity: Identity | str, properties: Mapping[str, Any], now
     checked = check_user_properties(properties)
     size = len(codec.profile_body(b"", checked, ""))
     return key, Receipt("profiles", checked, size, 0, now, moment_text(clock.wall()))
+
+
+def check_events(events: Event | str | Iterable[Event | str]) -> list[Event]:
+    """Return the events that `send_events` is given, each as an event."""
+    if isinstance(events, Event | str):
+        return [Event.of(events)]
+    given: object = events  # what a caller gave may be of any type
+    kind = type(given).__name__
+    if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
+        way_out = "; `client.load` takes one" if isinstance(given, AsyncIterable) else ""
+        raise InvalidInputError(f"must be an Event, a text, or a list of them, not {kind}{way_out}", field="events")
+    checked: list[Event] = []
+    for index, event in enumerate(events):
+        if not isinstance(event, Event | str):
+            raise InvalidInputError(f"must be an Event or a text, not {type(event).__name__}", field=f"events[{index}]")
+        checked.append(Event.of(event))
+    return checked
 
 
 def check_user_properties(properties: Mapping[str, Any]) -> dict[str, Any]:

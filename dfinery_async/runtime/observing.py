@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from dfinery_async.config import Family, Origin
+from dfinery_async.addresses import Origin
+from dfinery_async.config import Family
 from dfinery_async.core.endpoints import Endpoint
 from dfinery_async.core.outcome import Outcome
 from dfinery_async.core.reply import Headers

@@ -10,7 +10,7 @@ import asyncio
 import os
 from threading import get_ident
 
-from dfinery_async.errors import ClientClosed
+from dfinery_async.errors import ClientClosed, ConfigError
 
 __all__ = ["Place"]
 
@@ -26,12 +26,20 @@ if hasattr(os, "register_at_fork"):  # where there are no forks there is nothing
 
 
 class Place:
-    """The loop, thread and process in which it was made."""
+    """The loop, thread and process in which it was made.
+
+    Raises:
+        ConfigError: there is no loop.
+    """
 
     __slots__ = ("_forks", "_is_running", "_thread")
 
     def __init__(self) -> None:
-        self._is_running = asyncio.get_running_loop().is_running
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigError("no event loop runs here: use the client within `async def`") from None
+        self._is_running = loop.is_running
         self._thread = get_ident()
         self._forks = _forks[0]
 

@@ -14,7 +14,7 @@ from dfinery_async.core.taxonomy import Taxonomy
 from dfinery_async.models import Stats
 from dfinery_async.runtime.checked_producer import CheckedProducer, TaxonomyCheck
 from dfinery_async.runtime.producer import Producer
-from dfinery_async.runtime.taxonomy import read_taxonomy
+from dfinery_async.runtime.taxonomy import taxonomy_of
 
 __all__ = ["Producers", "bounded", "kind_of"]
 
@@ -63,6 +63,7 @@ def kind_of(
         from dfinery_async.runtime.spooled_producer import CheckedSpooledProducer, SpooledProducer  # noqa: PLC0415
 
         plain, checked = partial(SpooledProducer, spool=spool), partial(CheckedSpooledProducer, spool=spool)
-    if validate == "off":
+    if validate == "off" and taxonomy is None:
         return plain
-    return partial(checked, check=TaxonomyCheck(taxonomy or read_taxonomy(), validate))
+    taxonomy = taxonomy_of(taxonomy)  # one that is none is told also where nothing is looked up in it
+    return plain if validate == "off" else partial(checked, check=TaxonomyCheck(taxonomy, validate))

@@ -14,7 +14,7 @@ from dfinery_async.core.taxonomy import Taxonomy, read_content
 from dfinery_async.errors import ConfigError
 from dfinery_async.runtime.files import read_settings_file
 
-__all__ = ["read_taxonomy", "standard_taxonomy"]
+__all__ = ["read_taxonomy", "standard_taxonomy", "taxonomy_of"]
 
 _LARGEST = 16 * 1024 * 1024  # bytes
 _YAML = (".yaml", ".yml")
@@ -44,6 +44,19 @@ def read_taxonomy(path: str | os.PathLike[str] | None = None, *, standard: bool 
     name = os.fspath(path)
     text = read_settings_file(name, "the taxonomy", _LARGEST)
     return read_content(_decode(text, name), base)
+
+
+def taxonomy_of(given: Taxonomy | None) -> Taxonomy:
+    """Return a taxonomy that a caller gave, by default the standard one.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if given is None:
+        return standard_taxonomy()
+    if not isinstance(given, Taxonomy):
+        raise ConfigError(f"taxonomy must be what read_taxonomy() returns, not {type(given).__name__}")
+    return given
 
 
 def _decode(text: bytes, name: str) -> object:

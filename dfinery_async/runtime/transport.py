@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from typing import cast
 
@@ -23,9 +23,10 @@ import httpx
 import msgspec
 from httpx import AsyncBaseTransport
 
-from dfinery_async.config import ConnectionConfig, Origin, TimeoutConfig
+from dfinery_async.addresses import Origin
+from dfinery_async.config import ConnectionConfig, TimeoutConfig
 from dfinery_async.core.reply import Headers, RawHeaders
-from dfinery_async.errors import ConfigError, ConnectionFailed
+from dfinery_async.errors import ConfigError, ConnectionFailed, DfineryError
 from dfinery_async.runtime.shards import Shards
 from dfinery_async.runtime.wire.connection import Address
 from dfinery_async.runtime.wire.deadlines import Deadlines
@@ -63,13 +64,11 @@ _FAULTS: dict[str, tuple[str, bool]] = {
     "ReadTimeout": ("no answer within the time-out", True),
     "RemoteProtocolError": ("the connection broke, or the answer was not HTTP", True),
     "NetworkError": ("the connection broke", True),
-    "ProtocolError": ("the transport failed", True),
-    "TransportError": ("the transport failed", True),
     "TimeoutError": ("no whole answer within the time-out", True),
     "OSError": ("the network failed", True),
 }
 _SHORT = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
-_LONG = (httpx.TransportError, TimeoutError, OSError)
+_HTTP_1 = {b"HTTP/1.0", b"HTTP/1.1"}
 
 
 class StaleConnection(ConnectionFailed):
@@ -125,9 +124,12 @@ class StreamedReply:
     def __init__(self, response: httpx.Response) -> None:
         self.status: int = response.status_code
         self.headers: Headers = _headers(response.headers.raw)
-        names = {name for name, _ in self.headers}
-        framed = "content-length" in names or "transfer-encoding" in names
-        self.complete: bool = framed or response.extensions.get("http_version") == b"HTTP/2"  # frames end it there
+        named = dict(self.headers)
+        framed = "content-length" in named or "transfer-encoding" in named
+        # Frames end it in later versions, and a transport that speaks none, such as a mock, knows what it gives.
+        self.complete: bool = framed or response.extensions.get("http_version") not in _HTTP_1
+        plain = "transfer-encoding" not in named and "content-encoding" not in named
+        self._length = named.get("content-length", "") if plain else ""
         self._response = response
 
     async def chunks(self) -> AsyncGenerator[bytes]:
@@ -136,11 +138,13 @@ class StreamedReply:
         Raises:
             ConnectionFailed: it broke off.
         """
-        try:
+        size = 0
+        with _typed():
             async for chunk in _pieces(self._response):
+                size += len(chunk)
                 yield chunk
-        except _LONG as error:
-            raise fault(error) from None
+        if self._length.isdecimal() and size != int(self._length):  # not every transport looks
+            raise ConnectionFailed("the answer has not the length that it told", ambiguous=True)
 
 
 class Transport:
@@ -273,28 +277,23 @@ class Transport:
 
     async def _post_by_httpx(self, target: Target, body: bytes, within: float) -> Reply:
         until = asyncio.get_running_loop().time() + within
-        try:
+        with _typed():
             async with self._httpx().place(until) as shard:
                 pool = shard.pool
                 with (
                     shard.renewing(pool),
                     anyio.fail_after(min(self._timeouts.total, until - asyncio.get_running_loop().time())),
                 ):
-                    response = await pool.handle_async_request(self._request(target, body, _POOL_TIMEOUT))
+                    response = await _ask(pool, self._request(target, body, _POOL_TIMEOUT))
                     try:
                         return Reply(response.status_code, response.headers.raw, await _read(response))
                     finally:
                         await response.aclose()
-        except _LONG as error:
-            raise fault(error) from None
 
     @asynccontextmanager
     async def _streamed(self, pool: AsyncBaseTransport, request: httpx.Request) -> AsyncGenerator[StreamedReply]:
-        try:
-            with anyio.fail_after(self._timeouts.total):
-                response = await pool.handle_async_request(request)
-        except _LONG as error:
-            raise fault(error) from None
+        with _typed(), anyio.fail_after(self._timeouts.total):
+            response = await _ask(pool, request)
         try:
             yield StreamedReply(response)
         finally:
@@ -313,12 +312,39 @@ class Transport:
         return httpx.Request("POST", target.url, headers=target.headers, content=body, extensions=extensions)
 
 
-def fault(error: Exception) -> ConnectionFailed:
+@contextmanager
+def _typed() -> Generator[None]:
+    """Translate whatever a transport raises; of one of the user's that may be anything.
+
+    An AssertionError is left alone: a mock of a test was not told of this request. So is our own cancellation.
+    """
+    try:
+        yield
+    except (AssertionError, DfineryError):
+        raise
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise fault(error) from None
+    except Exception as error:  # noqa: BLE001 - see above
+        raise fault(error) from None
+
+
+def fault(error: BaseException) -> ConnectionFailed:
     """Translate a fault of the HTTP library. Its own text and its request, which carries the token, stay behind."""
-    text, ambiguous = next(_FAULTS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _FAULTS)
+    known = (_FAULTS[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _FAULTS)
+    text, ambiguous = next(known, ("the transport failed", True))
     stale = error.stale if isinstance(error, Disconnected) else _DISCONNECTED in str(error)
     failure = StaleConnection if stale else ConnectionFailed
     return failure(f"{text} ({type(error).__name__})", ambiguous=ambiguous)
+
+
+async def _ask(pool: AsyncBaseTransport, request: httpx.Request) -> httpx.Response:
+    response = await pool.handle_async_request(request)
+    if not isinstance(response.stream, httpx.AsyncByteStream):
+        raise TypeError("the stream of an answer must be an asynchronous one")
+    return response
 
 
 async def _read(response: httpx.Response) -> bytes:

@@ -10,15 +10,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from dfinery_async import ConfigError, ConnectionConfig, PacingConfig, RetryConfig, SpoolConfig, TimeoutConfig
-from dfinery_async.config import (
-    DEFAULT_BASE_URL,
-    DeliveryConfig,
-    Origin,
-    Token,
-    environment,
-    parse_origin,
-    parse_service_id,
-)
+from dfinery_async.addresses import DEFAULT_BASE_URL, Origin, parse_origin
+from dfinery_async.config import DeliveryConfig, Token, environment, parse_service_id
 
 # --- the address
 
@@ -355,3 +348,47 @@ def test_a_spool_is_named_by_a_path_or_a_config(tmp_path: Path) -> None:
 def test_a_spool_that_cannot_work_is_refused(options: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         SpoolConfig(**options)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "",
+        "proxy.example.com:3128",
+        "ftp://proxy.example.com",
+        "http://",
+        "http://user:pass-CANARY@proxy.example.com:port",
+        "http://user:pass-CANARY@proxy example.com",
+        8080,
+    ],
+)
+def test_a_proxy_that_is_none_is_refused_and_not_shown(proxy: Any) -> None:
+    with pytest.raises(ConfigError, match="proxy must be a URL") as caught:
+        ConnectionConfig(proxy=proxy)
+    assert caught.value.__context__ is None
+    assert "CANARY" not in repr(caught.value)
+
+
+def test_a_socks_proxy_names_the_package_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dfinery_async.addresses.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="socksio"):
+        ConnectionConfig(proxy="socks5://127.0.0.1:1080")
+    monkeypatch.setattr("dfinery_async.addresses.find_spec", lambda name: True)
+    assert ConnectionConfig(proxy="socks5://127.0.0.1:1080").max_connections == 64
+
+
+def test_what_is_trusted_is_a_context() -> None:
+    with pytest.raises(ConfigError, match="verify"):
+        ConnectionConfig(verify=False)  # type: ignore[arg-type]
+
+
+def test_no_more_exports_at_once_than_the_api_takes() -> None:
+    assert PacingConfig(concurrent_exports=5).concurrent_exports == 5
+    with pytest.raises(ConfigError, match="at most 5"):
+        PacingConfig(concurrent_exports=6)
+
+
+def test_an_address_that_cannot_be_read_leaves_no_copy_behind() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_origin("https://example.com:secret")
+    assert caught.value.__context__ is None

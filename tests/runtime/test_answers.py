@@ -122,7 +122,7 @@ def test_tokens_from_functions_and_those_before_them_are_told_nobody() -> None:
                 client.set_tokens(import_token=lambda number=number: f"tok-{number}")
                 with pytest.raises(BadRequest) as caught:
                     await client.send_events("u", "e")
-            assert caught.value.message == " ".join(["<token>"] * 5)
+                assert caught.value.message.count("<token>") == 3 + number
             for number in range(20):
                 client.set_tokens(import_token=f"more-{number}")
             assert len(client._gateway._secrets) == 8

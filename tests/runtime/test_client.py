@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -222,7 +222,6 @@ def test_bad_input_is_refused_before_anything_is_sent() -> None:
         async with client_of(far_end) as client:
             calls: list[Callable[[], Any]] = [
                 lambda: client.send_events("", "e"),
-                lambda: client.send_events("u", []),
                 lambda: client.send_events("u", ["fine", ""]),
                 lambda: client.upsert_identity(""),
                 lambda: client.delete_identity(""),
@@ -240,6 +239,72 @@ def test_bad_input_is_refused_before_anything_is_sent() -> None:
         assert far_end.calls == []
 
     virtually(scenario())
+
+
+@pytest.mark.parametrize(
+    ("events", "field", "text"),
+    [
+        ({"df_login": 1}, "events", "not dict"),
+        (None, "events", "not NoneType"),
+        (5, "events", "not int"),
+        (b"df_login", "events", "not bytes"),
+        (["fine", None], "events[1]", "not NoneType"),
+    ],
+)
+def test_what_is_no_list_of_events_is_named(events: Any, field: str, text: str) -> None:
+    async def scenario() -> None:
+        far_end = FarEnd()
+        async with client_of(far_end) as client:
+            with pytest.raises(InvalidInputError, match=text) as caught:
+                await client.send_events("u", events)
+            assert caught.value.field == field
+        assert far_end.calls == []
+
+    virtually(scenario())
+
+
+def test_an_async_source_of_events_is_shown_its_way() -> None:
+    async def source() -> AsyncIterator[str]:
+        yield "e"
+
+    async def scenario() -> None:
+        async with client_of(FarEnd()) as client:
+            with pytest.raises(InvalidInputError, match=r"client\.load"):
+                await client.send_events("u", source())  # type: ignore[arg-type]
+
+    virtually(scenario())
+
+
+def test_no_event_at_all_is_no_request() -> None:
+    async def scenario() -> None:
+        far_end = FarEnd()
+        async with client_of(far_end) as client:
+            await client.send_events("u", [])
+            await client.send_events("u", iter(()))
+            with pytest.raises(InvalidInputError):
+                await client.send_events("", [])
+        assert far_end.calls == []
+
+    virtually(scenario())
+
+
+def test_half_of_a_character_leaves_no_copy_of_its_text_behind() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        Identity(email="kim@example.com\ud800")
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.producer(),
+        lambda client: client.export_profiles(),
+        lambda client: client.export_events("2025-03-01", "2025-03-01"),
+    ],
+)
+def test_without_an_event_loop_the_way_out_is_told(call: Callable[[DfineryClient], Any]) -> None:
+    with pytest.raises(ConfigError, match="async def"):
+        call(client_of(FarEnd()))
 
 
 def test_a_missing_token_is_told_before_anything_is_sent() -> None:
@@ -285,6 +350,10 @@ def test_tokens_may_be_functions_and_may_be_changed() -> None:
         ({"service_id": "a&b=1"}, "service_id"),
         ({"service_id": "svc", "import_token": "secret-CANARY\r\n"}, "import_token"),
         ({"service_id": "svc", "export_token": "geheim-CANARY-ü"}, "export_token"),
+        ({"service_id": "svc", "retry": 5}, "retry must be a RetryConfig, not int"),
+        ({"service_id": "svc", "pacing": {}}, "pacing"),
+        ({"service_id": "svc", "timeouts": 3.0}, "timeouts"),
+        ({"service_id": "svc", "connections": "many"}, "connections"),
     ],
 )
 def test_settings_that_cannot_work_are_told_when_the_client_is_made(arguments: dict[str, Any], field: str) -> None:
