@@ -113,6 +113,8 @@ YOUNGER = (
     "tests/runtime/test_client.py",
     "tests/runtime/test_export.py",
     "tests/runtime/test_producer.py",
+    "tests/runtime/test_producer_ends.py",
+    "tests/runtime/test_producer_room.py",
     "tests/runtime/test_recovery.py",
     "tests/runtime/test_spool_store.py",
     "tests/runtime/test_transport.py",

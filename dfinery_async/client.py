@@ -298,7 +298,8 @@ class DfineryClient(ExportCalls):
             delivery_timeout: seconds after which a unit that waits is dropped; `None` is never. With a spool nothing
                 is dropped by it: an awaited receipt says `"spooled"` then, and the unit still goes in its turn.
             on_rejected: called with a `Rejection` for each unit that the API refused for good, sync or async; or the
-                path of a JSON Lines file, to which such units are added for mending.
+                path of a JSON Lines file, to which such units are added for mending. Events, profiles and identities
+                stand in it side by side; `dfinery load` takes one kind at a time (docs/delivery.md).
             taxonomy: what is registered with the service, from `read_taxonomy()`; what is standard by default.
             validate: what happens to an event or a user property that the taxonomy does not know: with `"raise"` the
                 call raises InvalidInputError, with `"warn"` it is logged (once a minute for each) and sent.

@@ -191,7 +191,7 @@ class TestJsonLines:
         (record, *rest) = read(JsonLinesReader("identities"), identity + profile)
         assert isinstance(record, Record)
         assert record.identity.external_id == "u1"
-        assert bad(rest) == ["2: user_properties: is no field of an identity"]
+        assert bad(rest) == ["2: user_properties: is a field of a profile; profiles are loaded by themselves"]
 
 
 class TestDerivedIds:

@@ -102,6 +102,9 @@ class TestRows:
         assert reason({"identity": {}, "user_properties": {"a": 1}}, "profiles").startswith("identity: needs")
         assert reason({"identity": {}}, "identities").startswith("identity: needs")
         assert reason({"identity": "u1", "x": 1}, "identities") == "x: is no field of an identity"
+        profile = {"identity": "u1", "user_properties": {"a": 1}}
+        assert reason(profile) == "user_properties: is a field of a profile; profiles are loaded by themselves"
+        assert reason(LOGIN, "profiles") == "event_name: is a field of an event; events are loaded by themselves"
 
 
 class TestLines:

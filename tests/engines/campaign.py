@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from engine_kit import far_end, job
 from engine_rows import write
 from engine_runs import ENGINES

@@ -1,35 +1,28 @@
-"""A Redis server of our own on the loopback interface, in memory only."""
+"""Servers of our own on the loopback interface: Redis, in memory only, and others by their commands."""
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from redis_kit import SERVERS, RedisServer
 
 
 @contextmanager
 def redis_server() -> Iterator[str]:
-    """Start one; gives its URL."""
-    program = shutil.which("redis-server")
-    assert program is not None
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        serving(
-            [program, "--port", "{port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
-        ) as port,
-    ):
-        yield f"redis://127.0.0.1:{port}"
+    """Start one that keeps nothing; gives its URL."""
+    with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder), SERVERS[0], _free_port()) as server:
+        yield server.url
 
 
 @contextmanager
 def serving(command: list[str]) -> Iterator[int]:
     """Run a server on a free port until the block ends; `{port}` in its command stands for the port."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     words = [word.replace("{port}", str(port)) for word in command]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -38,6 +31,13 @@ def serving(command: list[str]) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
 
 
 def _answers(process: subprocess.Popen[bytes], port: int) -> None:

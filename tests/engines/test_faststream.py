@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import pytest
 from engine_servers import redis_server, serving
+from redis_kit import SERVERS
 
 from dfinery_async import Rejection
 from dfinery_async.emulator import Emulator, Fault
@@ -30,7 +31,7 @@ from dfinery_async.integrations.faststream import DfinerySink, Outcome, _places
 pytestmark = [pytest.mark.asyncio, pytest.mark.filterwarnings("default")]  # the brokers' packages warn of themselves
 SECONDS = 30.0
 
-needs_redis = pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+needs_redis = pytest.mark.skipif(not SERVERS, reason="no Redis here: apt-get install redis-server")
 needs_nats = pytest.mark.skipif(shutil.which("nats-server") is None, reason="nats-server is not installed")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import pickle
-import shutil
 import warnings
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
 from engine_servers import redis_server
+from redis_kit import SERVERS
 
 from dfinery_async import ConfigError, PacingConfig, RetryConfig
 from dfinery_async.emulator import Emulator
@@ -22,7 +22,7 @@ ROWS = [
 ]
 
 needs_spark = pytest.mark.skipif(find_spec("pyspark") is None, reason="pyspark is not installed")
-needs_redis = pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+needs_redis = pytest.mark.skipif(not SERVERS, reason="no Redis here: apt-get install redis-server")
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed")
 needs_dlt = pytest.mark.skipif(find_spec("dlt") is None, reason="dlt is not installed")
 pytestmark = pytest.mark.filterwarnings("default")  # the engines warn of themselves

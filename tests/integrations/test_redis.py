@@ -145,6 +145,28 @@ async def test_a_client_goes_on_without_redis_and_comes_back_to_it(program: str)
         running.stop()
 
 
+@pytest.mark.asyncio
+async def test_a_client_may_close_during_its_first_call_to_redis(tmp_path: Path) -> None:
+    called, gone = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        called.set()
+        while await reader.read(1024):
+            pass
+        writer.close()
+        gone.set()
+
+    async with await asyncio.start_unix_server(silent, tmp_path / "redis.sock"):
+        share = RedisQuota(url=f"unix://{tmp_path}/redis.sock", timeout=59.0)
+        client = DfineryClient("svc", import_token="t", transport=httpx.MockTransport(accepts), quota_share=share)
+        await client.send_events("u", "e")  # by the headers, as long as there is no lease
+        await called.wait()
+        async with asyncio.timeout(30):
+            await client.aclose()
+            await gone.wait()  # the connection does not outlive the client
+    assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("dfinery:")] == []
+
+
 def test_the_setting_can_be_pickled_and_shows_no_password() -> None:
     quota = RedisQuota(url="redis://:secret@localhost:6379/0")
 

@@ -12,6 +12,8 @@ import pytest
 from far_end import FarEnd, client_of, failed, numbered, refuses, virtually
 
 from dfinery_async import ConfigError, DeliveryError, Identity, Rejection, Report, ValidationFailure
+from dfinery_async.cli.app import run
+from dfinery_async.emulator import Emulator
 
 
 def test_a_bad_event_stands_alone_in_the_end() -> None:
@@ -84,6 +86,33 @@ def test_rejects_go_to_a_private_file_in_the_form_that_load_reads(tmp_path: Path
     assert by_user["u"]["event_properties"] == {"n": 7}
     assert by_user["v"]["user_properties"] == {"df_gender": "Female"}
     assert by_user["w"]["error"]["type"] == "ValidationFailure"
+
+
+def test_each_kind_is_loaded_from_a_file_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [str(tmp_path / f"{name}.jsonl") for name in ("rejects", "others", "identities")]
+
+    async def scenario() -> None:
+        async with (
+            client_of(FarEnd(lambda call: failed(40001))) as client,
+            client.producer(on_rejected=names[0]) as each,
+        ):
+            await each.set_profile("v", {"df_gender": "Female"})
+            await each.identify("w")
+            await each.track("u", numbered(7))
+
+    virtually(scenario())
+    with Emulator() as emulator:
+        for name, value in emulator.environment.items():
+            monkeypatch.setenv(name, value)
+        assert run(["load", "events", names[0], "--rejects", names[1]]) == 1
+        assert run(["load", "profiles", names[1], "--rejects", names[2]]) == 1
+        assert run(["load", "identities", names[2]]) == 0
+        assert [event["event_properties"] for event in emulator.events] == [{"n": 7}]
+        assert {user.identities["external_id"]: user.properties for user in emulator.profiles} == {
+            "u": {},
+            "v": {"df_gender": "Female"},
+            "w": {},
+        }
 
 
 def test_a_file_for_rejects_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:

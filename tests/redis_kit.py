@@ -1,4 +1,4 @@
-"""A real Redis or Valkey for tests: on a socket in a folder, started and stopped by whoever needs it."""
+"""A real Redis or Valkey for tests, on a socket in a folder or on a port, started and stopped by whoever needs it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ class RedisServer:
     Args:
         folder: where its socket is.
         program: which one.
+        port: a free one on the loopback interface, for those who can't use a socket of a folder.
     """
 
-    def __init__(self, folder: Path, program: str) -> None:
+    def __init__(self, folder: Path, program: str, port: int = 0) -> None:
         self._socket = folder / "redis.sock"
+        self._port = port
         self._program = program
         self._process: subprocess.Popen[str] | None = None
 
     @property
     def url(self) -> str:
-        return f"unix://{self._socket}"
+        return f"redis://127.0.0.1:{self._port}" if self._port else f"unix://{self._socket}"
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        options = ["--port", "0", "--unixsocket", str(self._socket), "--save", "", "--appendonly", "no"]
-        command = [self._program, *options]
+        place = ["--port", str(self._port), "--bind", "127.0.0.1", "--unixsocket", str(self._socket)]
+        command = [self._program, *place, "--save", "", "--appendonly", "no"]
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self._socket.parent
         )
