@@ -67,7 +67,8 @@ which is passed over when the mended file is loaded.
 A request carries events of one user, and requests are what the quota counts.
 So a file is held back within a bound of memory until requests are full; of a
 file of millions of lines whose users are interleaved, --pack full makes as few
-requests as there can be. --dry-run checks every line and says how many.
+requests as there can be. What comes out of a pipe is sent when the pipe pauses,
+and after 5 s at the latest. --dry-run checks every line and says how many.
 
 --limit-rate 600/1m makes no more than 600 calls a minute, evenly spread, so
 that others who share the quota have theirs. How many calls a file needs, and
