@@ -18,7 +18,7 @@ from dfinery_async.cli.texts import until
 from dfinery_async.config import SpoolConfig
 from dfinery_async.core.records import Kind
 from dfinery_async.errors import DfineryError
-from dfinery_async.runtime.feeding import LAST_WORDS, LINGER, UNTIL_THE_END, hand_over, lost_cause
+from dfinery_async.runtime.feeding import LAST_WORDS, UNTIL_THE_END, hand_over, lost_cause
 from dfinery_async.runtime.spooled_producer import SpooledProducer
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Load", "LoadResult"]
 
 _GROUPED_LINGER: Final = 5.0  # seconds: the rest of a user comes at once, unless there is no room for it
+_PIPE_LINGER: Final = 5.0  # seconds that what came out of a pipe waits at the most, while it does not pause
 _FEW: Final = 10_000  # events at once, where those of a user follow each other anyway
 _FEW_BYTES: Final = 8 * 1024 * 1024
 _LOOK: Final = 0.1  # seconds between two looks at the producer
@@ -105,6 +106,8 @@ class Load:
             on_rejected=self._refused, delivery_timeout=None, spool=self._spool, **self._packing()
         )
         async with producer:
+            for source in self._reading.sources:
+                source.on_pause = lambda: producer.flush(0)  # a pipe that pauses may be somebody who waits
             with self._interrupts:
                 ended = await self._watch(producer, asyncio.create_task(self._read(producer)))
                 if ended is None:
@@ -125,11 +128,12 @@ class Load:
         """Return how the producer packs.
 
         What waits for more of its user waits until there is no more room or the files have ended: so a file whose users
-        are interleaved needs hardly more requests than one in which they stand together. A pipe may not end.
+        are interleaved needs hardly more requests than one in which they stand together. A pipe may not end: what came
+        out of it waits no longer than until it pauses.
         """
         if isinstance(self._reading, GroupedReading):
             return {"linger": _GROUPED_LINGER, "max_pending_events": _FEW, "max_pending_bytes": _FEW_BYTES}
-        return {"linger": UNTIL_THE_END if self._reading.ends else LINGER}
+        return {"linger": UNTIL_THE_END if self._reading.ends else _PIPE_LINGER}
 
     async def _read(self, producer: Producer) -> None:
         if isinstance(self._reading, MarkedReading) and isinstance(producer, SpooledProducer):

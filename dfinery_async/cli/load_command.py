@@ -67,16 +67,18 @@ which is passed over when the mended file is loaded.
 A request carries events of one user, and requests are what the quota counts.
 So a file is held back within a bound of memory until requests are full; of a
 file of millions of lines whose users are interleaved, --pack full makes as few
-requests as there can be. --dry-run checks every line and says how many.
+requests as there can be. What comes out of a pipe is sent when the pipe pauses,
+and after 5 s at the latest. --dry-run checks every line and says how many.
 
 --limit-rate 600/1m makes no more than 600 calls a minute, evenly spread, so
 that others who share the quota have theirs. How many calls a file needs, and
 how long they take, says: dfinery plan FILE
 
 --spool DIR keeps on disk what was read until it is delivered, so that a load
-that is killed, or whose machine stops, loses nothing and sends nothing twice
-but what was in the air: the same command with --resume goes on where it was
-cut. What waits in such a folder shows dfinery spool status DIR.
+that is killed, or whose machine stops, loses nothing. Twice it sends only what
+was in the air, and what was answered in the last tenth of a second or so: the
+same command with --resume goes on where it was cut. What waits in such a folder
+shows dfinery spool status DIR.
 
 When nothing gets through for 10 s, a line says why, and again once a minute.
 A server in trouble (5xx) and a used-up quota are waited for; where nobody

@@ -42,7 +42,9 @@ requests  as dfinery load packs them: up to 100 events and 100 items of one
           user in each. What waits for more of its user waits within a bound
           of memory (100,000 events), so a longer file whose users are
           interleaved needs more than the least; with dfinery load --pack full,
-          which sorts the file by user on disk first, it does not.
+          which sorts the file by user on disk first, it does not. So does a
+          pipe that pauses, or takes long to end: load sends what has come out
+          of it at a pause, and after 5 s at the latest.
 longest   requests of the user that has most; they go one after the other,
           each after the answer to the one before.
 seconds   that the quota makes these requests take: the documented one, that

@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import PurePath
 from typing import BinaryIO, Final, Literal, Protocol, TypeAlias
 
@@ -24,6 +24,7 @@ from dfinery_async.core.records import BadLine, Kind, Record
 from dfinery_async.core.taxonomy import Taxonomy
 from dfinery_async.errors import ConfigError, InvalidInputError
 from dfinery_async.runtime.compression import Packing, Unpacker, UnpackingError
+from dfinery_async.runtime.feeding import LINGER
 
 __all__ = ["Format", "Shape", "Source"]
 
@@ -86,6 +87,7 @@ class Source:
         done: bytes read so far.
         inode: device and number of the file, by which it is known under any name.
         left_out: columns that a mapping leaves out.
+        on_pause: called when a pipe or terminal gives nothing for a moment, before it is waited for any longer.
 
     Raises:
         CliError: the file can't be read at all.
@@ -107,6 +109,7 @@ class Source:
             self.done: int = 0
             self.inode: tuple[int, int] = (status.st_dev, status.st_ino)
             self.left_out: list[str] = []
+            self.on_pause: Callable[[], Awaitable[object]] = _nothing
             if self.size is not None or stat.S_ISDIR(status.st_mode):
                 self._look()
         except BaseException:
@@ -261,7 +264,7 @@ class Source:
 
     async def _next_chunk(self) -> bytes:
         if self.size is None:
-            await _readable(self._descriptor)
+            await _readable(self._descriptor, self.on_pause)
         else:
             await asyncio.sleep(0)  # a file is always ready; let the senders work, too
         return self._read()
@@ -280,7 +283,11 @@ def _ending(path: str) -> str:
     return PurePath(path.lower().removesuffix(".gz").removesuffix(".zst")).suffix
 
 
-async def _readable(descriptor: int) -> None:
+async def _nothing() -> None:
+    """Do nothing at a pause."""
+
+
+async def _readable(descriptor: int, on_pause: Callable[[], Awaitable[object]]) -> None:
     """Wait until a pipe or terminal has something. A thread that reads could not be called back by Ctrl-C."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
@@ -289,6 +296,9 @@ async def _readable(descriptor: int) -> None:
     except (PermissionError, NotImplementedError):
         return  # a device that is always ready, or Windows: there the read itself waits
     try:
+        await asyncio.wait({ready}, timeout=LINGER)
+        if not ready.done():
+            await on_pause()
         await ready
     finally:
         loop.remove_reader(descriptor)

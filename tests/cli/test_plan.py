@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 
 import pytest
-from cli_kit import event_file, event_line, start
+from cli_kit import COMMAND, ROOT, event_file, event_line, start
 
 NAMES = [
     "kind", "units", "users", "requests", "requests_least", "longest", "seconds", "unreadable", "quota", "limit_rate",
@@ -133,3 +135,28 @@ def test_standard_input_of_a_process_of_its_own():
 
     assert (process.returncode, errors) == (0, "")
     assert planned(output)["units"] == 2
+
+
+def test_a_pipe_that_does_not_pause_needs_as_many_requests_as_planned(dfinery, emulator, tmp_path):
+    file = event_file(tmp_path / "e.jsonl", 350)
+    ours, theirs = os.pipe()
+    os.write(theirs, file.read_bytes())
+    os.close(theirs)
+    done = subprocess.run(
+        [*COMMAND, "load", "events", "-", "--json"],
+        env={"PYTHONPATH": str(ROOT), **emulator.environment}, stdin=ours, capture_output=True, check=True,
+    )  # fmt: skip
+    os.close(ours)
+
+    assert json.loads(done.stdout)["requests"] == planned(dfinery("plan", file, "--json")[1])["requests"] == 7
+
+
+def test_what_comes_out_of_a_pipe_is_sent_when_it_pauses(emulator):
+    with start("load", "events", "-", "--json", env=emulator.environment) as process:
+        process.stdin.write(event_line(1).decode())
+        process.stdin.flush()
+        while not emulator.events:
+            os.sched_yield()
+        output, _ = process.communicate(event_line(1).decode())
+
+    assert (process.returncode, json.loads(output)["requests"]) == (0, 2)
