@@ -152,7 +152,8 @@ def explain_shape(error: msgspec.ValidationError, kind: Kind) -> LineError:
     if unknown := _UNKNOWN.fullmatch(message):
         known = _Identity if path == "identity" else LINES[kind]
         name = safe_text(unknown[1])[:60]
-        if not path and (others := [each for each, shape in LINES.items() if name in shape.__struct_fields__]):
+        others: list[Kind] = [each for each, shape in LINES.items() if name in shape.__struct_fields__]
+        if others and not path:
             return LineError(f"is a field of {_owner(None, others[0])}; {others[0]} are loaded by themselves", name)
         names = [each for each in known.__struct_fields__ if each != "error"]
         return LineError(f"is no field of {_owner(path, kind)}{nearest(name, names)}", _join(path, name))
