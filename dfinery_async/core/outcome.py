@@ -139,11 +139,10 @@ def _failed_export(status: int, body: bytes, secrets: Iterable[str]) -> Outcome:
             return _by_code(status, envelope)
         if not 200 <= status <= 299:
             return _by_status(status)
-        if body.startswith(b"<"):
-            return _strange(Verdict.RETRY, "a web page", status, retryable=True)
-        return Outcome(
-            Verdict.RETRY, errors.ExportInterrupted("the answer is neither CSV nor the API's failure", status=status)
-        )
+        if body.startswith(b"{"):
+            return Outcome(Verdict.RETRY, errors.ExportInterrupted("the answer broke off in a failure", status=status))
+        problem = "a web page" if body.startswith(b"<") else "neither CSV nor a failure"
+        return _strange(Verdict.RETRY, problem, status, retryable=True)
     verdict, kind = _EXPORT_MESSAGES.get(message, (Verdict.REFUSED, errors.ExportError))
     if message not in _EXPORT_MESSAGES and status in _STATUSES:
         verdict, kind = _STATUSES[status]

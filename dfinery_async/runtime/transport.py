@@ -68,6 +68,8 @@ _FAULTS: dict[str, tuple[str, bool]] = {
     "OSError": ("the network failed", True),
 }
 _SHORT = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
+_BUGS = (AssertionError, AttributeError, LookupError, NameError, NotImplementedError, TypeError)
+"""An AssertionError is mostly of a test's mock that was not told of this request."""
 _HTTP_1 = {b"HTTP/1.0", b"HTTP/1.1"}
 
 
@@ -316,11 +318,11 @@ class Transport:
 def _typed() -> Generator[None]:
     """Translate whatever a transport raises; of one of the user's that may be anything.
 
-    An AssertionError is left alone: a mock of a test was not told of this request. So is our own cancellation.
+    A bug in it stays what it is, as another attempt would meet it again. So does our own cancellation.
     """
     try:
         yield
-    except (AssertionError, DfineryError):
+    except (*_BUGS, DfineryError):
         raise
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
@@ -343,7 +345,7 @@ def fault(error: BaseException) -> ConnectionFailed:
 async def _ask(pool: AsyncBaseTransport, request: httpx.Request) -> httpx.Response:
     response = await pool.handle_async_request(request)
     if not isinstance(response.stream, httpx.AsyncByteStream):
-        raise TypeError("the stream of an answer must be an asynchronous one")
+        raise ConnectionFailed("the transport failed: the stream of its answer is no asynchronous one", ambiguous=True)
     return response
 
 

@@ -454,7 +454,7 @@ def test_an_export_that_is_neither_csv_nor_a_failure_is_not_the_apis(text: bytes
     outcome = classify_export(200, text)
 
     assert outcome.verdict is V.RETRY
-    kind = errors.UnexpectedResponse if text.startswith(b"<") else errors.ExportInterrupted
+    kind = errors.ExportInterrupted if text.startswith(b"{") else errors.UnexpectedResponse
     assert type(outcome.error) is kind
 
 

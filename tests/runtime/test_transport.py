@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
-import gzip
 import itertools
 import ssl
 import sys
@@ -256,8 +255,8 @@ async def test_news_before_an_answer_is_passed_over() -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     "reply",
-    [answer(b" " * 3_000_000), answer(gzip.compress(SUCCESS), "200 OK", "content-encoding: gzip")],
-    ids=["long", "compressed"],
+    [answer(b" " * 3_000_000), answer(b"no gzip", "200 OK", "content-encoding: gzip")],
+    ids=["long", "not compressed"],
 )
 async def test_an_answer_that_is_not_the_apis_is_read_no_further(reply: bytes) -> None:
     server = Server(reply)
