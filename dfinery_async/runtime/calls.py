@@ -82,10 +82,12 @@ class Caller:
         error: DfineryError | None = None
         while True:
             await self._leave(endpoint, min(until, began + self._gateway.patience), error)
-            send = self._gateway.send(endpoint, body, within=until - loop.time())
-            outcome = await self._tasks.run(send, "call")
+            within = until - loop.time()
+            outcome = await self._tasks.run(self._gateway.send(endpoint, body, within=within), "call")
             attempts += 1
-            error = outcome.error
+            before, error = error, outcome.error
+            if before is not None and within < time.least and isinstance(error, ConnectionFailed):
+                error = before  # an attempt that had hardly any time says nothing
             if error is None:
                 if attempts > 1:
                     time.spend(loop.time() - began)

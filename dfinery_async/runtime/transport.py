@@ -26,7 +26,7 @@ from httpx import AsyncBaseTransport
 from dfinery_async.addresses import Origin
 from dfinery_async.config import ConnectionConfig, TimeoutConfig
 from dfinery_async.core.reply import Headers, RawHeaders
-from dfinery_async.errors import ConfigError, ConnectionFailed, DfineryError
+from dfinery_async.errors import ConfigError, ConnectionFailed
 from dfinery_async.runtime.shards import Shards
 from dfinery_async.runtime.wire.connection import Address
 from dfinery_async.runtime.wire.deadlines import Deadlines
@@ -68,8 +68,18 @@ _FAULTS: dict[str, tuple[str, bool]] = {
     "OSError": ("the network failed", True),
 }
 _SHORT = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
-_BUGS = (AssertionError, AttributeError, LookupError, NameError, NotImplementedError, TypeError)
-"""An AssertionError is mostly of a test's mock that was not told of this request."""
+_RAISED = (
+    *_SHORT,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.StreamError,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    ValueError,
+    OSError,
+    EOFError,
+)
+"""What transports raise where the other side or the way is to blame, in the one form or the other."""
 _HTTP_1 = {b"HTTP/1.0", b"HTTP/1.1"}
 
 
@@ -316,20 +326,18 @@ class Transport:
 
 @contextmanager
 def _typed() -> Generator[None]:
-    """Translate whatever a transport raises; of one of the user's that may be anything.
+    """Translate what a transport raises, one of the user's own included.
 
-    A bug in it stays what it is, as another attempt would meet it again. So does our own cancellation.
+    What is a bug there, such as a KeyError or a mock's AssertionError, is left alone, and so is our own cancellation.
     """
     try:
         yield
-    except (*_BUGS, DfineryError):
-        raise
+    except _RAISED as error:
+        raise fault(error) from None
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        raise fault(error) from None
-    except Exception as error:  # noqa: BLE001 - see above
         raise fault(error) from None
 
 
@@ -345,7 +353,7 @@ def fault(error: BaseException) -> ConnectionFailed:
 async def _ask(pool: AsyncBaseTransport, request: httpx.Request) -> httpx.Response:
     response = await pool.handle_async_request(request)
     if not isinstance(response.stream, httpx.AsyncByteStream):
-        raise ConnectionFailed("the transport failed: the stream of its answer is no asynchronous one", ambiguous=True)
+        raise httpx.StreamError("the stream of an answer must be an asynchronous one")
     return response
 
 

@@ -241,3 +241,17 @@ def test_a_caller_that_is_cancelled_between_attempts_leaves_nothing_behind() -> 
             assert len(client._tasks) == 1  # the pacer's
 
     virtually(scenario())
+
+
+def test_an_attempt_that_has_hardly_any_time_does_not_hide_what_the_api_said() -> None:
+    async def scenario() -> None:
+        refusals = [failed(40401, 429, "TOO_MANY_REQUEST", **{"retry-after": "29"})]
+        far_end = Silent(*refusals, latency=0.4)
+        async with client_of(far_end) as client:
+            client._random.random = lambda: 0.5  # type: ignore[method-assign]
+            with pytest.raises(RateLimited) as caught:
+                await client.send_events("u", "e")
+            assert (caught.value.code, caught.value.attempts) == (40401, far_end.calls) == (40401, 2)
+            assert now() == pytest.approx(30, abs=0.1)
+
+    virtually(scenario())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import gzip
 import itertools
 import ssl
 import sys
@@ -255,8 +256,8 @@ async def test_news_before_an_answer_is_passed_over() -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     "reply",
-    [answer(b" " * 3_000_000), answer(b"no gzip", "200 OK", "content-encoding: gzip")],
-    ids=["long", "not compressed"],
+    [answer(b" " * 3_000_000), answer(gzip.compress(SUCCESS), "200 OK", "content-encoding: br")],
+    ids=["long", "compressed"],
 )
 async def test_an_answer_that_is_not_the_apis_is_read_no_further(reply: bytes) -> None:
     server = Server(reply)

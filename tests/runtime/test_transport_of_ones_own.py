@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import anyio
+import httpcore
 import httpx
 import pytest
 from far_end import client_of, ok, virtually
@@ -19,17 +21,15 @@ def client(handler: Callable[[httpx.Request], httpx.Response]) -> DfineryClient:
     return client_of(httpx.MockTransport(handler))
 
 
-class Own(Exception):
-    pass
-
-
 FAULTS: list[BaseException] = [
     httpx.DecodingError("x"),
     httpx.TooManyRedirects("x"),
     httpx.StreamConsumed(),
     httpx.UnsupportedProtocol("x"),
     ValueError("x"),
-    Own("x"),
+    EOFError("x"),
+    anyio.BrokenResourceError(),
+    httpcore.ReadError("x"),
     asyncio.CancelledError(),
 ]
 
@@ -61,7 +61,7 @@ def raising(error: BaseException, *, within: bool) -> Callable[[httpx.Request], 
 
 @pytest.mark.parametrize("within", [False, True], ids=["before the answer", "within it"])
 @pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
-def test_whatever_a_transport_raises_is_a_failed_connection(error: BaseException, within: bool) -> None:
+def test_what_a_transport_raises_is_a_failed_connection(error: BaseException, within: bool) -> None:
     async def scenario() -> None:
         async with client(raising(error, within=within)) as one:
             with pytest.raises(ConnectionFailed, match=type(error).__name__):
@@ -83,18 +83,17 @@ def test_a_stream_for_other_loops_is_a_failed_connection() -> None:
     virtually(scenario())
 
 
-@pytest.mark.parametrize("error", [AssertionError("not mocked"), KeyError("a bug"), TypeError("another")], ids=repr)
-def test_a_bug_in_a_transport_stays_what_it_is(error: Exception) -> None:
+@pytest.mark.parametrize("error", [AssertionError("not mocked"), KeyError("bug")])
+def test_a_bug_of_a_transport_shows_as_what_it_is(error: Exception) -> None:
     async def scenario() -> None:
         async with client(raising(error, within=False)) as one:
-            with pytest.raises(type(error)) as caught:
+            with pytest.raises(type(error)):
                 await one.send_events("u", "e")
-            assert caught.value is error
 
     virtually(scenario())
 
 
-def test_a_producer_goes_on_after_whatever_a_transport_raised() -> None:
+def test_a_producer_goes_on_after_what_a_transport_raised() -> None:
     async def scenario() -> None:
         faults = [*FAULTS]
 
