@@ -5,12 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import Any, Final, TextIO
 
 from dfinery_async.cli.exits import CliError, Exit
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 __all__ = ["prepare"]
 
@@ -38,7 +35,7 @@ def prepare() -> None:
 class _Output(io.FileIO):
     """Where a stream is written to; after a failure, nowhere, so that what is left in buffers fails no more."""
 
-    def write(self, data: ReadableBuffer, /) -> int:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data) or 0  # which does not happen where writing waits
         except OSError as error:
