@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -29,10 +30,14 @@ def event_file(path: Path, count: int) -> Path:
     return path
 
 
-def start(*arguments: str, env: dict[str, str] | None = None, before: str = "") -> subprocess.Popen[str]:
-    """Start the command in a process of its own; `before` is code that runs first."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DFINERY_")}
-    environment |= {"PYTHONPATH": str(ROOT), **(env or {})}
+def environment(more: dict[str, str] | None = None) -> dict[str, str]:
+    """Return the variables of a process of its own: no settings but those that are given."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("DFINERY_")}
+    return own | {"PYTHONPATH": str(ROOT), **(more or {})}
+
+
+def start(*arguments: str, env: dict[str, str] | None = None, before: str = "") -> Any:
+    """Start the command in a process of its own, its streams pipes of text; `before` is code that runs first."""
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", f"{before}\n{MAIN}", *arguments]
-    return subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
+    return subprocess.Popen(command, env=environment(env), text=True, stdin=pipe, stdout=pipe, stderr=pipe)

@@ -53,7 +53,8 @@ def cut_after(emulator: Emulator, count: int, *arguments: object, by: int = sign
             assert child.poll() is None, child.communicate()[1]
             os.sched_yield()
         child.send_signal(by)
-        return child.communicate()[0]
+        output: str = child.communicate()[0]
+        return output
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from cli_kit import COMMAND, ROOT, event_file, start
+from cli_kit import COMMAND, environment, event_file, start
 
 from dfinery_async import cli
 
@@ -18,11 +18,11 @@ FULL = "no space left on device"
 CLOSED = "bad file descriptor"
 
 
-def shell(redirection, *arguments, env=None):
+def shell(redirection, *arguments):
     """Run a command of a shell: its exit code, what it printed, and what it said on standard error."""
     done = subprocess.run(
         ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, *map(str, arguments)],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **(env or {})},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -93,14 +93,14 @@ def test_an_interrupt_that_is_to_be_ignored_is_ignored():
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "--version"],
-        env={"PYTHONPATH": str(ROOT)}, check=False, capture_output=True,
+        env=environment(), check=False, capture_output=True,
     )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_an_interrupt_at_the_end_is_quiet(monkeypatch):
-    codes = []
+    codes: list[int] = []
     monkeypatch.setattr(os, "_exit", codes.append)
     cli._end(signal.SIGINT, None)
 
@@ -111,7 +111,7 @@ def test_an_interrupt_at_the_question_of_drop(tmp_path):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, "spool", "drop", str(tmp_path)],
-        env={"PYTHONPATH": str(ROOT)}, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=environment(), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     os.close(theirs)
     with process:
