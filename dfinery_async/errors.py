@@ -95,7 +95,7 @@ class InvalidInputError(DfineryError, ValueError):
 
     def __init__(self, message: str = "", *, field: str | None = None) -> None:
         super().__init__(message)
-        self.field = None if field is None else safe_text(field)  # a name may be an address, too
+        self.field: str | None = None if field is None else safe_text(field)  # a name may be an address, too
 
     def __str__(self) -> str:
         text = super().__str__()
