@@ -13,6 +13,7 @@ _DASHES = "\\-\u2010-\u2015\u2212\ufe58\ufe63\uff0d"
 _PHONE = re.compile(rf"\+?\d[\d{_DASHES}(). /_,]{{6,}}\d")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]+")
 _LONGEST = 200
+_SHORT = 8  # characters of a token, such as a test's, that may be a part of other words
 
 
 def safe_text(text: str, secrets: Iterable[str] = ()) -> str:
@@ -23,7 +24,10 @@ def safe_text(text: str, secrets: Iterable[str] = ()) -> str:
         secrets: what must not be shown either, such as tokens; a server may repeat them.
     """
     for secret in secrets:
-        text = re.sub(f"{re.escape(secret)}|{re.escape(quote(secret, ''))}", "<token>", text, flags=re.IGNORECASE)
+        found = f"{re.escape(secret)}|{re.escape(quote(secret, ''))}"
+        if len(secret) < _SHORT:
+            found = rf"(?<!\w)(?:{found})(?!\w)"
+        text = re.sub(found, "<token>", text, flags=re.IGNORECASE)
     words = ["<e-mail>" if _AT.search(word) else word for word in _CONTROL.sub(" ", text[: 4 * _LONGEST]).split()]
     if len(text) > 4 * _LONGEST and len(words) > 1:
         words.pop()  # half a word may be half an address

@@ -21,6 +21,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, _end)
     try:
         from dfinery_async.cli.app import run  # noqa: PLC0415 - without the extra there must be a helpful line
+        from dfinery_async.cli.output import tell_logs  # noqa: PLC0415 - rich is of that extra
         from dfinery_async.cli.streams import prepare  # noqa: PLC0415 - as little as can be before Ctrl-C is quiet
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in {"cyclopts", "rich"}:
@@ -28,6 +29,7 @@ def main() -> None:
         sys.stderr.write('dfinery: the command line needs its extra: pip install "dfinery-async[cli]"\n')
         sys.exit(2)
     prepare()
+    tell_logs()
     try:
         if interruptible:
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-__all__ = ["error_console", "print_json", "say", "show_progress", "warn"]
+__all__ = ["error_console", "print_json", "say", "show_progress", "tell_logs", "warn"]
 
 
 def error_console() -> Console:
@@ -32,6 +33,18 @@ def say(message: str) -> None:
 def warn(message: str) -> None:
     """Print a warning or an error on standard error, under the command's name."""
     say(f"dfinery: {message}")
+
+
+class _LogLines(logging.Handler):
+    """Prints what the library logs as the command's own warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        warn(record.getMessage())
+
+
+def tell_logs() -> None:
+    """Print the library's warnings under the command's name, as Python would without it."""
+    logging.getLogger("dfinery_async").addHandler(_LogLines(logging.WARNING))
 
 
 def print_json(content: Mapping[str, Any]) -> None:

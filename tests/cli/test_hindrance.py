@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 
 import pytest
@@ -10,6 +11,7 @@ from cli_kit import event_file, start
 
 from dfinery_async.cli import load_command
 from dfinery_async.cli.hindrance import Hindrance
+from dfinery_async.cli.output import tell_logs
 from dfinery_async.emulator import Fault
 from dfinery_async.errors import ServerError
 from dfinery_async.models import Stats
@@ -37,6 +39,15 @@ def test_a_success_or_a_refusal_begins_it_anew(capsys):
     assert capsys.readouterr().err == ""
     assert not watched.stuck(Stats(), 32.0)
     assert watched.stuck(Stats(), 33.0)
+
+
+def test_what_the_library_logs_stands_under_the_commands_name(capsys, monkeypatch):
+    log = logging.getLogger("dfinery_async")
+    monkeypatch.setattr(log, "handlers", [])
+    tell_logs()
+    logging.getLogger("dfinery_async.producer").warning("delivery is %s", "hindered")
+
+    assert capsys.readouterr().err == "dfinery: delivery is hindered\n"
 
 
 @pytest.mark.parametrize(

@@ -100,3 +100,7 @@ def test_a_name_that_looks_personal_is_not_shown(name: str, shown: str) -> None:
 
 def test_a_secret_is_not_shown() -> None:
     assert safe_text("bearer abc/1 and ABC%2F1, abcd", ["abc/1"]) == "bearer <token> and <token>, abcd"
+
+
+def test_a_short_secret_is_no_part_of_other_words() -> None:
+    assert safe_text("the test of testing: test", ["test"]) == "the <token> of testing: <token>"
