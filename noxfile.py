@@ -105,10 +105,13 @@ SLOW = (
 YOUNGER = (
     "tests/cli/test_app.py",
     "tests/core/test_codec.py",
+    "tests/core/test_datetimes.py",
     "tests/core/test_lanes.py",
     "tests/core/test_lanes_schedules.py",
+    "tests/core/test_log_ids.py",
     "tests/core/test_models.py",
     "tests/core/test_values.py",
+    "tests/core/test_values_in_errors.py",
     "tests/emulator/test_emulator_server.py",
     "tests/runtime/test_client.py",
     "tests/runtime/test_export.py",
