@@ -113,6 +113,7 @@ YOUNGER = (
     "tests/core/test_values.py",
     "tests/core/test_values_in_errors.py",
     "tests/emulator/test_emulator_server.py",
+    "tests/runtime/test_broken_answers.py",
     "tests/runtime/test_call_answers.py",
     "tests/runtime/test_client.py",
     "tests/runtime/test_client_settings.py",
