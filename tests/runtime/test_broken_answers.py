@@ -11,11 +11,7 @@ import pytest
 from export_bench import until
 from wire_server import SUCCESS, Request, Server, answer, client_of, ends_with
 
-from dfinery_async import (
-    ConnectionFailed,
-    TimeoutConfig,
-    UnexpectedResponse,
-)
+from dfinery_async import ConnectionFailed, TimeoutConfig, UnexpectedResponse
 
 
 async def drip(request: Request, writer: asyncio.StreamWriter, head: bytes) -> None:

@@ -7,10 +7,7 @@ from typing import Any
 import pytest
 from far_end import EXPORT_TOKEN, IMPORT_TOKEN, FarEnd, client_of, virtually
 
-from dfinery_async import (
-    ConfigError,
-    DfineryClient,
-)
+from dfinery_async import ConfigError, DfineryClient
 
 
 def test_a_missing_token_is_told_before_anything_is_sent() -> None:
