@@ -80,6 +80,7 @@ def _group(*names: str) -> tuple[str, ...]:
 
 # What takes longest and hangs least on the version of Python: `nox -s slow` runs it, on the oldest.
 SLOW = (
+    "tests/cli/test_hostile_files.py",
     "tests/cli/test_spool_command.py",
     "tests/cli/test_tables.py",
     "tests/crash",
