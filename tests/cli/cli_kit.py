@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import msgspec
 ROOT = Path(__file__).parents[2]
 MAIN = "from dfinery_async.cli import main; main()"
 COMMAND = [sys.executable, "-c", MAIN]
+BOOKS = ("accepted", "delivered", "rejected", "dropped", "spooled", "pending")
 
 
 def event_line(number: int, **changes: object) -> bytes:
@@ -28,6 +30,15 @@ def event_line(number: int, **changes: object) -> bytes:
 def event_file(path: Path, count: int) -> Path:
     path.write_bytes(b"".join(event_line(number) for number in range(count)))
     return path
+
+
+def books(output: str) -> Any:
+    """Read the report of a load, whose sums must be right."""
+    report = json.loads(output)
+    assert output.count("\n") == 1
+    assert {*BOOKS, "requests", "retries", "throttled", "seconds"} <= set(report)
+    assert report["accepted"] == sum(report[name] for name in BOOKS[1:])
+    return report
 
 
 def environment(more: dict[str, str] | None = None) -> dict[str, str]:

@@ -1,39 +1,15 @@
+"""Loads of files: what arrives, what is reported, and how each ends."""
+
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
-import pty
-import re
-import signal
 import socket
-import stat
-import struct
-import subprocess
-import termios
-from typing import Any
 
-import msgspec
 import pytest
-from cli_kit import COMMAND, ROOT, event_file, event_line, start
+from cli_kit import books, event_file, event_line
 
 from dfinery_async.cli import load_command
 from dfinery_async.emulator import Emulator, Fault
-
-BOOKS = ("accepted", "delivered", "rejected", "dropped", "spooled", "pending")
-
-
-def books(output: str) -> Any:
-    report = json.loads(output)
-    assert output.count("\n") == 1
-    assert {*BOOKS, "requests", "retries", "throttled", "seconds"} <= set(report)
-    assert report["accepted"] == sum(report[name] for name in BOOKS[1:])
-    return report
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def test_all_events_of_a_file_arrive(dfinery, emulator, tmp_path):
@@ -80,79 +56,6 @@ def test_a_byte_order_mark_before_json(dfinery, emulator, tmp_path):
     (tmp_path / "e.jsonl").write_bytes(b"\xef\xbb\xbf" + event_line(1))
 
     assert dfinery("load", "events", tmp_path / "e.jsonl")[0] == 0
-
-
-def test_bad_lines_are_named_and_the_mended_rejects_load(dfinery, emulator, tmp_path):
-    good = [event_line(number) for number in range(40)]
-    good[16] = b'{"identity": {"external_id": "u1"}, broken\n'
-    good[20] = event_line(20, event_datetime="2 March", event_properties={"note": "kim@example.com"})
-    (tmp_path / "e.jsonl").write_bytes(b"".join(good))
-    rejects = tmp_path / "rejects.jsonl"
-    code, output, errors = dfinery("load", "events", tmp_path / "e.jsonl", "--rejects", rejects, "--json")
-
-    report = books(output)
-    assert (code, report["delivered"], report["rejected"], report["unreadable"]) == (1, 38, 2, 2)
-    assert f"{tmp_path}/e.jsonl:17: is not valid JSON at byte 37" in errors
-    assert f"{tmp_path}/e.jsonl:21: event_datetime: must be a datetime" in errors
-    assert "kim@example.com" not in errors
-    assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
-    broken, wrong = lines(rejects)
-    assert broken["text"] == good[16].decode().rstrip()
-    assert broken["error"]["line"] == 17
-    assert wrong["event_properties"] == {"note": "kim@example.com"}
-    assert wrong["error"]["field"] == "event_datetime"
-
-    mended = tmp_path / "mended.jsonl"
-    mended.write_bytes(
-        msgspec.json.encode({**json.loads(event_line(16)), "error": broken["error"]})
-        + b"\n"
-        + msgspec.json.encode({**wrong, "event_datetime": "2025-03-02T00:00:00Z"})
-    )
-    assert dfinery("load", "events", mended)[0] == 0
-    assert len(emulator.events) == 40
-
-
-def test_rejects_are_json_and_keep_their_first_reason(dfinery, emulator, tmp_path):
-    bad = [b'{"identity": {"external_id": "\xe9"}, "event_name": 1}', b'"caf\xe9"', b"{", b"[1]", b"x" * 8_400_000]
-    (tmp_path / "e.jsonl").write_bytes(b"\n".join(bad))
-    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
-    code, _, errors = dfinery("load", "events", tmp_path / "e.jsonl", "--rejects", first)
-
-    assert code == 1
-    assert ":5: is longer than 8,388,608 bytes, so that it was passed over, and nothing of it is kept" in errors
-    texts = [line.get("text") for line in lines(first)]
-    assert texts == [each.decode(errors="replace") for each in bad[:4]] + [None]
-    code, _, errors = dfinery("load", "events", first, "--rejects", second)
-    assert code == 1
-    assert f'{first}:1: is what an earlier load could not read: "error" says why; mend what stands in "text"' in errors
-    assert lines(second)[:4] == lines(first)[:4]
-
-
-def test_refused_events_keep_their_ids_in_the_rejects(dfinery, emulator, tmp_path):
-    poison = emulator.inject(Fault("poison", match="bad"))
-    file = event_file(tmp_path / "e.jsonl", 20)
-    file.write_bytes(file.read_bytes() + event_line(2, event_properties={"note": "bad"}))
-    rejects = tmp_path / "rejects.jsonl"
-    code, output, errors = dfinery("load", "events", file, "--rejects", rejects, "--json")
-
-    assert (code, books(output)["delivered"], books(output)["rejected"]) == (1, 20, 1)
-    assert "refused 1 times: 40001" in errors
-    (line,) = lines(rejects)
-    assert line["event_properties"] == {"note": "bad"}
-    assert line["error"]["code"] == 40001
-    poison.remove()
-    assert dfinery("load", "events", rejects, "--rejects", tmp_path / "none.jsonl")[0] == 0
-    assert emulator.events[-1]["event_log_id"] == line["event_log_id"]
-    assert (tmp_path / "none.jsonl").read_bytes() == b""
-
-
-def test_only_the_first_bad_lines_are_named(dfinery, emulator, tmp_path):
-    (tmp_path / "e.jsonl").write_bytes(b"x\n" * 25)
-    code, _, errors = dfinery("load", "events", tmp_path / "e.jsonl", "--json")
-
-    assert code == 1
-    assert errors.count("e.jsonl:") == 10
-    assert "15 more bad lines" in errors
 
 
 def test_profiles_and_identities(dfinery, emulator, tmp_path):
@@ -291,132 +194,6 @@ def test_a_quota_is_waited_for(dfinery, tmp_path, monkeypatch):
         code, output, _ = dfinery("load", "events", event_file(tmp_path / "e.jsonl", 14), "--json")
 
     assert (code, books(output)["delivered"]) == (0, 14)
-
-
-@pytest.mark.parametrize("name", ["input", "link", "directory", "missing/rejects"])
-def test_a_rejects_file_that_will_not_do(dfinery, emulator, tmp_path, name):
-    file = event_file(tmp_path / "input", 2)
-    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "directory").mkdir()
-    code, _, errors = dfinery("load", "events", file, "--format", "jsonl", "--rejects", tmp_path / name)
-
-    assert code == 2
-    assert "rejects file" in errors
-    assert file.read_bytes() == event_line(0) + event_line(1)
-    assert emulator.requests == []
-
-
-def test_rejects_of_an_earlier_run_are_replaced_and_kept_private(dfinery, emulator, tmp_path):
-    rejects = tmp_path / "rejects.jsonl"
-    rejects.write_text("old\n")
-    rejects.chmod(0o644)
-    (tmp_path / "e.jsonl").write_bytes(b"x\n")
-    assert dfinery("load", "events", tmp_path / "e.jsonl", "--rejects", rejects)[0] == 1
-
-    assert stat.S_IMODE(rejects.stat().st_mode) == 0o600
-    assert [line["text"] for line in lines(rejects)] == ["x"]
-
-
-def test_standard_input(emulator):
-    process = start("load", "events", "-", "--json", env=emulator.environment)
-    output, errors = process.communicate((event_line(1) + event_line(2)).decode())
-
-    assert (process.returncode, errors) == (0, "")
-    assert books(output)["delivered"] == 2
-
-
-def start_reading(emulator):
-    """Start a load of standard input, and return once it has read an event and, which it says, a bad line."""
-    process: Any = start("load", "events", "-", "--json", env=emulator.environment)
-    process.stdin.write(event_line(1).decode() + "bad\n")
-    process.stdin.flush()
-    assert "standard input:2: is not valid JSON" in process.stderr.readline()
-    return process
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_interrupt_sends_what_was_read(emulator, number):
-    with start_reading(emulator) as process:
-        process.send_signal(number)
-        assert "press Ctrl-C again" in process.stderr.readline()
-        report = books(process.stdout.read())
-
-    assert process.returncode == 130
-    assert (report["delivered"], report["unreadable"]) == (1, 1)
-
-
-def test_an_interrupt_after_the_reading_is_one_too(emulator):
-    emulator.inject(Fault("latency", seconds=1.0))
-    with start_reading(emulator) as process:
-        process.stdin.close()
-        process.send_signal(signal.SIGINT)
-        assert "press Ctrl-C again" in process.stderr.readline()
-        report = books(process.stdout.read())
-
-    assert process.returncode == 130
-    assert report["delivered"] == 1
-
-
-def test_two_interrupts_stop_at_once(emulator):
-    emulator.inject(Fault("hang"))
-    with start_reading(emulator) as process:
-        process.send_signal(signal.SIGINT)
-        assert "press Ctrl-C again" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        report = books(process.stdout.read())
-
-    assert process.returncode == 130
-    assert (report["delivered"], report["dropped"], report["requests"]) == (0, 1, 1)
-
-
-def drawn_on_a_terminal(columns: int, emulator: Emulator, *arguments: str) -> tuple[int, list[str]]:
-    """Run a command on a terminal of its own: its exit code, and every line that it drew, each as often as drawn."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    env = {**emulator.environment, "TERM": "xterm-256color"}
-    process = subprocess.Popen(
-        [*COMMAND, *arguments],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **env},
-        stdin=theirs, stdout=subprocess.PIPE, stderr=theirs,
-    )  # fmt: skip
-    os.close(theirs)
-    drawn = b""
-    with process, contextlib.suppress(OSError):  # reading fails when the other end of a terminal is gone
-        while piece := os.read(ours, 65536):
-            drawn += piece
-    os.close(ours)
-    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in re.split(r"[\r\n]", drawn.decode())]
-    assert "\x1b" not in "".join(lines)
-    return process.returncode, lines
-
-
-@pytest.mark.parametrize("columns", [40, 80, 120, 140])
-def test_progress_on_a_terminal(emulator, tmp_path, columns):
-    file = event_file(tmp_path / "a\x1b[31mred.jsonl", 50)
-    code, drawn = drawn_on_a_terminal(columns, emulator, "load", "events", str(file))
-
-    text = "\n".join(drawn)
-    assert code == 0
-    assert "31mred" in text
-    assert re.search(r"delivered 50  [\d,]+/s  rejected 0", text)
-    assert re.search(r"requests \d+  [\d,]+/s  throttled 0", text)
-    assert "100%" in text
-    assert max(map(len, drawn)) <= columns
-
-
-@pytest.mark.parametrize("columns", [80, 120])
-def test_progress_while_the_quota_is_waited_for(emulator, tmp_path, columns):
-    emulator.inject(Fault("throttle", seconds=0.5, times=1))
-    file = event_file(tmp_path / "e.jsonl", 50)
-    code, drawn = drawn_on_a_terminal(columns, emulator, "load", "events", str(file))
-
-    waiting = [line.rstrip() for line in drawn if "waiting" in line]
-    form = re.compile(r"waiting: the quota is used up( until (\S+ )?\d\d:\d\d:\d\d, in 0:00:0\d)?")
-    assert code == 0
-    assert waiting
-    assert [line for line in waiting if form.fullmatch(line) is None] == []
-    assert "until" in waiting[0]
-    assert max(map(len, drawn)) <= columns
 
 
 def test_a_limit_of_ones_own(dfinery, emulator, tmp_path):
