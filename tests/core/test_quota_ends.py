@@ -158,3 +158,8 @@ def test_after_a_change_of_period_the_true_reset_is_believed() -> None:
     assert window.reset_at == 61.0
     window.observe(Observation(period=60.0, remaining=9, reset_in=58.0), 30.0)
     assert window.reset_at == 88.0
+
+
+@pytest.mark.parametrize(("period", "jitter"), [(2.0, 0.1), (MINUTE, 2.0), (DAY, 2.0)])
+def test_those_who_wait_for_one_reset_come_back_over_a_part_of_the_window(period: float, jitter: float) -> None:
+    assert QuotaWindow(100, period).jitter() == jitter
