@@ -9,6 +9,7 @@ pytest_plugins = ["canary", "pytester"]
 
 # No test depends on speed: on a busy machine hypothesis would fail examples that take long to run or to make.
 settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("few", settings.get_profile("patient"), max_examples=20)
 settings.load_profile("patient")
 
 
