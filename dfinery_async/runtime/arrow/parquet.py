@@ -10,7 +10,7 @@ from dfinery_async.runtime.arrow import pa, pq
 __all__ = ["ParquetFile", "groups"]
 
 _GROUP_ROWS = 256 * 1024
-_GROUP_BYTES = 10 * 1024 * 1024  # in memory, where one group is encoded while the next is gathered
+_GROUP_BYTES = 7 * 1024 * 1024  # in memory, where one group is encoded while the next is gathered
 
 
 class ParquetFile:
@@ -29,6 +29,7 @@ class ParquetFile:
         """Write one group of rows, for use in a thread."""
         table = pa.Table.from_batches(group, self._schema)
         self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
+        pa.default_memory_pool().release_unused()  # else what one group took stays beside the next one
 
     def finish(self) -> None:
         """Write what the file ends with."""
