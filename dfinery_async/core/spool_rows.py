@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from dfinery_async.config import Family
 from dfinery_async.core.work import Work
 
-__all__ = ["DamagedRow", "Row", "Unit", "note_of", "owner_seed", "read_note", "read_row", "row_of"]
+__all__ = ["DamagedRow", "Row", "Unit", "note_of", "owner_seed", "read_events", "read_note", "read_row", "row_of"]
 
 Row: TypeAlias = "tuple[int, int, int, int, bytes, bytes, int]"
 """Number, kind, items, size, the user's encoded identity, body, checksum."""
@@ -101,6 +102,22 @@ def read_row(row: Sequence[Any], seed: int) -> Unit:
         return Unit(seq, key, family, change.properties, size, items, change.moment)
     except (TypeError, ValueError, IndexError, struct.error):  # other types than were written, msgspec's errors too
         raise DamagedRow from None
+
+
+def read_events(rows: Sequence[Sequence[Any]], seed: int) -> list[Unit] | None:
+    """Read rows that are all whole and all of events, as nearly all are, in half the time of one after the other.
+
+    `None` where one of them is not: each is to be read by itself then.
+    """
+    try:
+        seqs, kinds, items, sizes, keys, bodies, crcs = zip(*rows, strict=True)
+        heads = map(_HEAD.pack, seqs, kinds, items, sizes)
+        sums = tuple(map(zlib.crc32, map(b"".join, zip(heads, keys, bodies, strict=True)), repeat(seed)))
+    except (TypeError, ValueError, struct.error):
+        return None
+    if sums != crcs or any(kinds):
+        return None
+    return [*map(Unit, seqs, keys, repeat("events"), bodies, sizes, items, repeat(""))]
 
 
 def note_of(seqs: Sequence[int]) -> tuple[int, bytes, int]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from dfinery_async.core import codec
-from dfinery_async.core.spool_rows import DamagedRow, note_of, owner_seed, read_note, read_row, row_of
+from dfinery_async.core.spool_rows import DamagedRow, note_of, owner_seed, read_events, read_note, read_row, row_of
 from dfinery_async.core.work import Work
 from dfinery_async.models import Event, Identity
 
@@ -55,6 +55,23 @@ def test_a_changed_row_is_found(work: Work, column: int) -> None:
         row[column] = other
         with pytest.raises(DamagedRow):
             read_row(row, SEED)
+
+
+def test_rows_of_events_are_read_together_as_one_by_one() -> None:
+    rows = [row_of(number, KEY, WORKS[number % 2], SEED) for number in range(7)]
+
+    assert read_events(rows, SEED) == [read_row(row, SEED) for row in rows]
+    assert read_events(rows, owner_seed("another")) is None
+    assert read_events([*rows, row_of(7, KEY, WORKS[2], SEED)], SEED) is None
+    assert read_events([], SEED) is None
+
+
+@pytest.mark.parametrize("column", range(7))
+def test_rows_of_which_one_is_damaged_are_not_read_together(column: int) -> None:
+    rows: list[list[Any]] = [list(row_of(number, KEY, WORKS[0], SEED)) for number in range(3)]
+    for other in (None, "text", b"", -1):
+        damaged = [*rows[:1], [*rows[1][:column], other, *rows[1][column + 1 :]], *rows[2:]]
+        assert read_events(damaged, SEED) is None
 
 
 def test_a_row_of_another_owner_is_not_ours() -> None:

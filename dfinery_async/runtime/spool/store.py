@@ -11,10 +11,11 @@ import hashlib
 import logging
 import sqlite3
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from dfinery_async.core.spool_rows import DamagedRow, Unit, owner_seed, read_note, read_row
+from dfinery_async.core.spool_rows import DamagedRow, Unit, owner_seed, read_events, read_note, read_row
 from dfinery_async.errors import SpoolCorrupt, SpoolError, SpoolFull
 from dfinery_async.runtime.spool import forks
 from dfinery_async.runtime.spool.files import prepare_file, sync_folder
@@ -42,6 +43,8 @@ _TABLES: Final = (
     "CREATE TABLE done (last INTEGER PRIMARY KEY, seqs BLOB, crc INTEGER)",
     "CREATE TABLE dead (seq INTEGER PRIMARY KEY, kind, items, size, user, body, crc)",
 )
+_ROWS_AT_ONCE: Final = 64
+_BODY: Final = itemgetter(5)
 _READ: Final = "SELECT seq, kind, items, size, user, body, crc FROM unit WHERE seq > ? ORDER BY seq LIMIT ?"
 
 
@@ -84,6 +87,7 @@ class Store:
         self._max_pages = max(max_bytes // _PAGE, 64)
         self._db: sqlite3.Connection | None = None
         self._skip: frozenset[int] = frozenset()  # done, as the notes of an earlier run say
+        self._skip_to = 0  # the highest of them
         forks.guard(self)
 
     def open(self) -> Found:
@@ -163,6 +167,7 @@ class Store:
         notes = db.execute("SELECT last, seqs, crc FROM done").fetchall()
         named = [seq for _, packed, crc in notes for seq in read_note(packed, crc)]
         self._skip = frozenset(named)
+        self._skip_to = max(named, default=0)
         for seq in self._skip:
             row = db.execute("SELECT size FROM unit WHERE seq = ?", (seq,)).fetchone()
             if row is not None:
@@ -191,17 +196,26 @@ class Store:
         size = looked_at = 0
         up_to: int | None = None
         try:
-            for row in db.execute(_READ, (after, most)):
-                looked_at += 1
-                if row[0] not in self._skip:
-                    try:
-                        units.append(read_row(row, self.seed))
-                        size += len(row[5])
-                    except DamagedRow:
-                        bad.append(row)
-                if looked_at == most or size >= most_bytes:
-                    up_to = row[0]
-                    break
+            cursor = db.execute(_READ, (after, most))
+            while up_to is None and (rows := cursor.fetchmany(_ROWS_AT_ONCE)):
+                events = None if rows[0][0] <= self._skip_to else read_events(rows, self.seed)
+                if events is not None and (more := sum(map(len, map(_BODY, rows)))) < most_bytes - size:
+                    units += events
+                    size += more
+                    looked_at += len(rows)
+                    up_to = rows[-1][0] if looked_at == most else None
+                    continue
+                for row in rows:
+                    looked_at += 1
+                    if row[0] not in self._skip:
+                        try:
+                            units.append(read_row(row, self.seed))
+                            size += len(row[5])
+                        except DamagedRow:
+                            bad.append(row)
+                    if looked_at == most or size >= most_bytes:
+                        up_to = row[0]
+                        break
         except sqlite3.Error as error:
             raise failure(error) from error
         if bad:
