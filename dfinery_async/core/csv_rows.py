@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -16,7 +17,7 @@ from dfinery_async.core.csv_cut import MAX_RECORD, RecordCutter
 from dfinery_async.core.reply import read_export_failure
 from dfinery_async.errors import ExportError, ExportInterrupted
 
-__all__ = ["MAX_RECORD", "CsvBlocks", "CsvCopy", "CsvRows", "Header", "read_header", "trailing_failure"]
+__all__ = ["MAX_RECORD", "CsvCopy", "CsvRows", "Header", "read_header", "trailing_failure"]
 
 _BOM = b"\xef\xbb\xbf"
 _SLICE = 64 * 1024  # small enough that the csv module's limit for a cell is out of reach of usual records
@@ -184,48 +185,6 @@ class CsvRows(_Body):
         return rows
 
 
-class CsvBlocks(_Body):
-    """Cuts what follows the header into blocks of whole records, and reads only the last ones to check its end.
-
-    Args:
-        width: how many columns the header has.
-        max_record: bytes of one record at the most.
-
-    Attributes:
-        rows: how many were given so far. Blank lines in the middle are counted.
-    """
-
-    def __init__(self, width: int, *, max_record: int = MAX_RECORD) -> None:
-        super().__init__(width, max_record=max_record)
-        self._last_block = b""
-        self._rows_before_block = 0
-
-    def feed(self, data: bytes) -> bytes:
-        """Return the bytes of the records that `data` ends.
-
-        Raises:
-            ExportError: a row is too long.
-        """
-        before = self._cutter.records
-        block = self._cut(data)
-        if block:
-            self._last_block = block
-            self._rows_before_block = before
-            self._rows = self._cutter.records
-        return block
-
-    def finish(self, *, complete: bool = True) -> bytes:
-        """Return the bytes of the last row, where no newline ended it, once nothing more comes.
-
-        The arguments and errors are those of `CsvRows.finish`.
-        """
-        rest = self._rest(complete=complete)
-        last = self._last_block + rest
-        if last:
-            self._rows = self._rows_before_block + len(self._read(last, self._rows_before_block))
-        return rest
-
-
 class CsvCopy(_Body):
     """Looks at what follows the header while it is passed on as it is, and reads only the last rows to check its end.
 
@@ -237,36 +196,40 @@ class CsvCopy(_Body):
 
     Attributes:
         rows: how many passed so far. Blank lines in the middle are counted.
-        newline_missing: after `finish`, whether the last row has no newline.
     """
 
     def __init__(self, width: int, *, max_record: int = MAX_RECORD) -> None:
         super().__init__(width, max_record=max_record)
-        self.newline_missing: bool = False
         self._last: tuple[bytes | memoryview, ...] = ()
         self._rows_before_last = 0
 
-    def feed(self, data: bytes) -> None:
-        """Look at what has been passed on.
+    def feed(self, data: bytes) -> Sequence[bytes | memoryview]:
+        """Return the records that `data` ends, in pieces, for those who pass on whole ones alone.
 
         Raises:
             ExportError: a row is too long.
         """
         before, held = self._cutter.records, self._cutter.held
         end = self._cutter.follow(data)
-        self._tail = (self._tail + data[-_TAIL:])[-_TAIL:]
-        if end:
-            self._last = (*held, memoryview(data)[:end])
-            self._rows_before_last = before
-            self._rows = self._cutter.records
+        if end == 0:
+            return ()
+        ends = (*(piece[-_TAIL:] for piece in held), data[max(0, end - _TAIL) : end])
+        self._tail = b"".join((self._tail, *ends))[-_TAIL:]
+        self._last = (*held, memoryview(data)[:end])
+        self._rows_before_last = before
+        self._rows = self._cutter.records
+        return self._last
 
-    def finish(self, *, complete: bool = True) -> None:
-        """Check the end, once nothing more comes. The arguments and errors are those of `CsvRows.finish`."""
+    def finish(self, *, complete: bool = True) -> bytes:
+        """Return the last row, where no newline ended it, once nothing more comes.
+
+        The arguments and errors are those of `CsvRows.finish`.
+        """
         rest = self._rest(complete=complete)
-        self.newline_missing = bool(rest)
         last = b"".join((*self._last, rest))
         if last:
             self._rows = self._rows_before_last + len(self._read(last, self._rows_before_last))
+        return rest
 
 
 def trailing_failure(tail: bytes) -> str | None:

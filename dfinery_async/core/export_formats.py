@@ -85,9 +85,8 @@ class _CsvWriter:
         return data
 
     def finish(self, *, complete: bool) -> bytes:
-        self._body.finish(complete=complete)
         # A newline that the server left out has to stand there, since rows of another part may follow.
-        return self._newline if self._body.newline_missing else b""
+        return self._newline if self._body.finish(complete=complete) else b""
 
 
 class _SafeCsvWriter:

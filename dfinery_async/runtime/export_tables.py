@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from dfinery_async.core.columns import Kinds
-from dfinery_async.core.csv_rows import CsvBlocks
+from dfinery_async.core.csv_rows import CsvCopy
 from dfinery_async.errors import ConfigError, ExportError
 from dfinery_async.runtime.export_files import check_columns
 from dfinery_async.runtime.export_parts import Answer
@@ -126,17 +126,17 @@ class Tables:
 
 async def _read(table: Any, answer: Answer) -> None:
     """Read an answer into a table: one block is parsed in a thread while the next one arrives."""
-    cut = CsvBlocks(len(answer.header.columns))
+    copy = CsvCopy(len(answer.header.columns))
     taken = 0
-    blocks: list[bytes] = []
+    blocks: list[bytes | memoryview] = []
     async with Behind() as behind:
         more = True
         while more:
             data = await answer.take()
             more = bool(data)
-            blocks.append(cut.feed(data) if more else cut.finish(complete=answer.complete))
+            blocks.extend(copy.feed(data) if more else (copy.finish(complete=answer.complete),))
             if not more or sum(map(len, blocks)) >= _BLOCK:
-                await behind.start(table.add, b"".join(blocks), cut.rows - taken)
+                await behind.start(table.add, b"".join(blocks), copy.rows - taken)
                 blocks.clear()
-                taken = cut.rows
+                taken = copy.rows
     await in_thread(table.finish)

@@ -3,14 +3,14 @@ from __future__ import annotations
 import csv
 import io
 from contextlib import contextmanager, suppress
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from dfinery_async.core import csv_rows
 from dfinery_async.core.csv_cut import RecordCutter
-from dfinery_async.core.csv_rows import CsvBlocks, CsvCopy, CsvRows, read_header, trailing_failure
+from dfinery_async.core.csv_rows import CsvCopy, CsvRows, read_header, trailing_failure
 from dfinery_async.errors import ExportError, ExportInterrupted
 
 FAILURE = b'{"result":"fail","message":"client_connection_closed"}'
@@ -82,25 +82,20 @@ def test_long_cells_are_read_as_short_ones(table, cuts, end, quoting):
 @given(TABLES, CUTS, ENDS, QUOTING)
 def test_a_copy_is_the_same_bytes_with_the_rows_counted(table, cuts, end, quoting):
     data = written(table, end, quoting)
-    blocks, copy = CsvBlocks(len(table[0])), CsvCopy(len(table[0]))
+    copy = CsvCopy(len(table[0]))
 
-    out = b"".join(blocks.feed(piece) for piece in slices(data, cuts)) + blocks.finish()
-    for piece in slices(data, cuts):
-        copy.feed(piece)
-    copy.finish()
+    out = b"".join(chain.from_iterable(copy.feed(piece) for piece in slices(data, cuts))) + copy.finish()
 
     assert out == data
-    assert blocks.rows == copy.rows == len(csv_module_reads(data))
-    assert not copy.newline_missing
+    assert copy.rows == len(csv_module_reads(data))
 
 
 def test_a_last_row_without_a_newline_is_told():
     copy = CsvCopy(2)
     copy.feed(b"a,b\nc,")
     copy.feed(b"d")
-    copy.finish()
 
-    assert copy.newline_missing
+    assert copy.finish() == b"c,d"
     assert copy.rows == 2
 
 
@@ -110,16 +105,10 @@ def test_no_text_raises_anything_but_the_exports_errors(text, cuts):
 
     with suppress(ExportError):
         read_all(CsvRows(2), pieces)
-    blocks = CsvBlocks(2)
+    copy = CsvCopy(2)
     with suppress(ExportError):
-        out = b"".join([blocks.feed(piece) for piece in pieces])
-        assert out + blocks.finish() == text.encode()
-    with suppress(ExportError):
-        copy = CsvCopy(2)
-        for piece in pieces:
-            copy.feed(piece)
-        copy.finish()
-        assert copy.rows == blocks.rows
+        out = b"".join(chain.from_iterable([copy.feed(piece) for piece in pieces]))
+        assert out + copy.finish() == text.encode()
 
 
 @given(st.text(st.sampled_from('",\na'), max_size=12))
@@ -142,7 +131,7 @@ def test_quotes_inside_unquoted_cells_are_text():
 
 
 def test_a_record_without_an_end_is_bounded():
-    for kind in (CsvRows, CsvBlocks, CsvCopy):
+    for kind in (CsvRows, CsvCopy):
         reader = kind(1, max_record=100)
         with pytest.raises(ExportError, match="record 2 is longer than 100 bytes"):
             for piece in [b"a\n", *[b"x" * 30] * 4]:
@@ -158,10 +147,10 @@ def test_a_cell_may_be_longer_than_the_csv_modules_limit():
 
 
 def test_blank_lines_are_left_out():
-    copy = CsvBlocks(2)
+    copy = CsvCopy(2)
 
     assert read_all(CsvRows(2), [b"a,b\n\n\r\nc,d\n\n"]) == [["a", "b"], ["c", "d"]]
-    assert copy.feed(b"a,b\n\n\n") + copy.finish() == b"a,b\n\n\n"
+    assert b"".join(copy.feed(b"a,b\n\n\n")) + copy.finish() == b"a,b\n\n\n"
     assert copy.rows == 1
 
 
@@ -178,11 +167,11 @@ def test_the_apis_failure_at_the_end_is_an_interruption(rows, tail, complete):
         pieces = [data[start : start + width] for start in range(0, len(data), width)]
         with pytest.raises(ExportInterrupted):
             read_all(CsvRows(2), pieces, complete=complete)
-        for copy in (CsvBlocks(2), CsvCopy(2)):
-            with pytest.raises(ExportInterrupted):
-                for piece in pieces:
-                    copy.feed(piece)
-                copy.finish(complete=complete)
+        copy = CsvCopy(2)
+        with pytest.raises(ExportInterrupted):
+            for piece in pieces:
+                copy.feed(piece)
+            copy.finish(complete=complete)
 
 
 def test_the_apis_failure_says_its_message():
@@ -220,7 +209,7 @@ def test_an_end_that_is_none_is_an_interruption(data, message):
 
 
 def test_what_framing_does_not_prove_whole_needs_its_last_newline():
-    for reader in (CsvRows(2), CsvBlocks(2), CsvCopy(2)):
+    for reader in (CsvRows(2), CsvCopy(2)):
         reader.feed(b"a,b\nc,d")
         with pytest.raises(ExportInterrupted, match="row 2"):
             reader.finish(complete=False)
@@ -315,10 +304,10 @@ def test_every_cut_of_an_answer_is_seen_unless_it_ends_a_row():
     for cut in set(range(len(data))) - ends:
         with pytest.raises(ExportError):
             read_all(CsvRows(5), [data[:cut]], complete=False)
-        for copy in (CsvBlocks(5), CsvCopy(5)):
-            copy.feed(data[:cut])
-            with pytest.raises(ExportError):
-                copy.finish(complete=False)
+        copy = CsvCopy(5)
+        copy.feed(data[:cut])
+        with pytest.raises(ExportError):
+            copy.finish(complete=False)
     assert len(ends) == data.count(b'lines",,') + data.count(b'null,"[') + 1
 
 
