@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 from cyclopts import App, Parameter
 
 from dfinery_async.cli.exits import CliError, Exit, unwritable
-from dfinery_async.cli.hindrance import TELL_AFTER, TELL_AGAIN
+from dfinery_async.cli.hindrance import Reminder
 from dfinery_async.cli.interrupts import interruptible, run
 from dfinery_async.cli.output import print_json, say, show_progress, warn
 from dfinery_async.cli.progress import ProgressView, ticking
@@ -248,25 +248,19 @@ async def _save(
 async def _patient(client: DfineryClient) -> AsyncGenerator[Callable[[], None]]:
     """While nothing comes, say what is waited for. Gives a function to be called when something came."""
     time = asyncio.get_running_loop().time
-    last, tell_at = time(), time() + TELL_AFTER
-
-    def came() -> None:
-        nonlocal last, tell_at
-        last, tell_at = time(), time() + TELL_AFTER
+    reminder = Reminder(time())
 
     async def tell() -> None:
-        nonlocal tell_at
         while True:
             await asyncio.sleep(_LOOK)
-            if time() >= tell_at:
-                tell_at = time() + TELL_AGAIN
+            if reminder.due(time()):
                 wait = client.quota("exports").wait
                 why = f"the quota is used up until {until(wait)}" if wait else "still waiting for the API"
-                warn(f"nothing has come for {time() - last:,.0f} s: {why}")
+                warn(f"nothing has come for {time() - reminder.since:,.0f} s: {why}")
 
     teller = asyncio.create_task(tell())
     try:
-        yield came
+        yield lambda: reminder.came(time())
     finally:
         teller.cancel()
         await asyncio.wait({teller})

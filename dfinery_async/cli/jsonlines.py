@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from dfinery_async.cli.lines import MAX_LINE, Line, LineSplitter, too_long
+from dfinery_async.cli.rejects import is_set_aside
 from dfinery_async.core.fields import Table, field_names, read_header
 from dfinery_async.core.line_shapes import LINES, explain_shape, record_of
 from dfinery_async.core.mapping import TableMapping
@@ -124,7 +125,7 @@ def _bad_line(number: int, text: bytes, error: LineError) -> BadLine:
         content = None
     if content is None:
         return BadLine(number, error.reason, error.field, text=text.decode(errors="replace"))
-    if {"text", "error"} == content.keys():
+    if is_set_aside(content):
         return BadLine(number, _SET_ASIDE, content=content)
     return BadLine(number, error.reason, error.field, content=content)
 

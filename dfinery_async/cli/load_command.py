@@ -27,6 +27,7 @@ from dfinery_async.cli.tables import TABLES_HELP, TableOptions
 from dfinery_async.config import PacingConfig, SpoolConfig
 from dfinery_async.errors import SpoolError
 from dfinery_async.runtime.spool.files import make_folder
+from dfinery_async.runtime.spool.slots import slot_folder
 
 __all__ = ["GIVE_UP_AFTER", "ImportTokenFile", "app", "print_load"]
 
@@ -192,7 +193,6 @@ async def _send(files: Sequence[str], shape: Shape, options: LoadOptions) -> Exi
             rejects = stack.enter_context(RejectsFile(options.rejects, inodes, add=options.resume))
         if spool is not None:
             _check_folder(Path(spool.path))
-        if spool is not None:
             reading: Reading = MarkedReading(sources, rejects, resume=options.resume)
         else:
             reading = GroupedReading(sources, rejects) if options.pack == "full" else Reading(sources, rejects)
@@ -232,7 +232,7 @@ def _check_folder(path: Path) -> None:
     """Make the spool's folder and the one in it that a load uses; where that can't be done, it is wrong use."""
     try:
         make_folder(path)
-        make_folder(path / "slot-000")
+        make_folder(slot_folder(path, 0))
     except SpoolError as error:
         raise CliError(str(error)) from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,7 +16,12 @@ from dfinery_async.core.records import BadLine
 from dfinery_async.models import Rejection
 from dfinery_async.runtime.rejects import reject_line
 
-__all__ = ["RejectsFile"]
+__all__ = ["RejectsFile", "is_set_aside"]
+
+
+def is_set_aside(line: Mapping[str, object]) -> bool:
+    """Whether a line is what an earlier load could not read and kept as text."""
+    return line.keys() == {"text", "error"}
 
 
 class RejectsFile:
@@ -72,7 +77,7 @@ class RejectsFile:
             CliError: the file can't be written.
         """
         line: dict[str, Any] = dict(bad.content or {})
-        if {"text", "error"} == line.keys():  # of an earlier load, whose reason is the one that counts
+        if is_set_aside(line):  # its first reason is the one that counts
             self._write(line)
             return
         error = {"message": str(bad), "file": file, "line": bad.line}

@@ -53,18 +53,15 @@ class Rejects:
         """Hand over soon what a refused request carried."""
         self._queue.extend((_rejection(batch, work, error), work) for work in batch.works)
         if self._running is None:
-            telling = self._tasks.start(self._tell(), "rejects")
-            self._running = self._tasks.start(self._run(telling), "rejects to the end")
+            self._running = self._tasks.start(self._run(), "rejects to the end")
 
     async def drained(self) -> None:
         """Wait until all that was put has been handed over."""
         while self._running is not None:
             await asyncio.wait([self._running])
 
-    async def _run(self, telling: asyncio.Task[None]) -> None:
+    async def _run(self) -> None:
         try:
-            await asyncio.wait([telling])
-            self._complain(_end_of(telling))
             while self._queue:
                 telling = self._tasks.start(self._tell(), "rejects")
                 await asyncio.wait([telling])

@@ -22,6 +22,7 @@ from dfinery_async.runtime.loading import Progress, Reporter, Source, pull
 from dfinery_async.runtime.producer import Producer
 from dfinery_async.runtime.receipts import Receipt
 from dfinery_async.runtime.rejects import OnRejected
+from dfinery_async.runtime.spool.placement import Waiter
 from dfinery_async.runtime.spool.spool import Spool
 from dfinery_async.runtime.tasks import TaskOwner
 
@@ -118,9 +119,7 @@ class SpooledProducer(Producer):
             await self._spool.space()
         self._check_open()
         self._spool.check()
-        receipt.patience = self._patience
-        self._books.accept(receipt)
-        self._spool.take(key, receipt, waiter, mark)
+        self._take_over(key, receipt, waiter, mark)
 
     # What the spool asks of us (`placement.Keeper`).
 
@@ -193,7 +192,7 @@ class SpooledProducer(Producer):
         """Write what is in memory alone, and first what comes from now on, of those who wait for room before others."""
         self._spool.away()
         if self._spool.engaged:
-            self._room.divert(self._divert)
+            self._room.divert(self._take_over)
 
     def _offer_to_spool(self, key: bytes, receipt: Receipt) -> Awaitable[None] | None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -208,15 +207,15 @@ class SpooledProducer(Producer):
                 self._drop_newest(receipt, self._spool.full())
                 return False
             raise self._spool.full()
-        receipt.patience = self._patience
-        self._books.accept(receipt)
-        self._spool.take(key, receipt, waiter)
+        self._take_over(key, receipt, waiter)
         return True
 
-    def _divert(self, key: bytes, receipt: Receipt, waiter: asyncio.Future[None]) -> None:
+    def _take_over(
+        self, key: bytes, receipt: Receipt, waiter: Waiter | None, mark: tuple[str, str] | None = None
+    ) -> None:
         receipt.patience = self._patience
         self._books.accept(receipt)
-        self._spool.take(key, receipt, waiter)
+        self._spool.take(key, receipt, waiter, mark)
 
     def _enter(self, key: bytes, receipt: Receipt) -> None:
         receipt.patience = self._patience

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 from cli_kit import COMMAND, ROOT
 
-from dfinery_async.cli import export_command
+from dfinery_async.cli import export_command, hindrance
 from dfinery_async.emulator import Emulator, Fault
 
 DAYS = ("--from", "2025-03-01", "--to", "2025-03-02")
@@ -167,7 +167,7 @@ def test_a_web_page_is_unreachable_as_a_redirect_is(dfinery, emulator):
 )
 def test_a_wait_is_told(dfinery, emulator, monkeypatch, fault, why):
     monkeypatch.setattr(export_command, "_LOOK", 0.01)
-    monkeypatch.setattr(export_command, "TELL_AFTER", 0.1)
+    monkeypatch.setattr(hindrance, "_TELL_AFTER", 0.1)
     emulator.inject(fault)
     code, _, errors = dfinery("export", "profiles")
 

@@ -94,7 +94,7 @@ def test_no_answer_at_all_has_a_reason(dfinery, emulator, tmp_path, monkeypatch)
 def test_one_interrupt_ends_a_load_that_nothing_gets_through(emulator, tmp_path, answer):
     emulator.inject(answer)
     file = event_file(tmp_path / "e.jsonl", 20)
-    soon = "from dfinery_async.cli import hindrance; hindrance._DRAIN = 0.3; hindrance.TELL_AFTER = 0.1"
+    soon = "from dfinery_async.cli import hindrance; hindrance._DRAIN = 0.3; hindrance._TELL_AFTER = 0.1"
     with start("load", "events", str(file), "--json", env=emulator.environment, before=soon) as process:
         assert "delivery is hindered: nothing has got through for" in process.stderr.readline()
         process.send_signal(signal.SIGINT)

@@ -23,7 +23,7 @@ try:
 except ImportError:  # pragma: no cover - Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Slot", "claim", "existing", "owner_of", "take", "take_over"]
+__all__ = ["Slot", "claim", "existing", "owner_of", "slot_folder", "take", "take_over"]
 
 MOST: Final = 256
 """Slots in one folder."""
@@ -70,9 +70,9 @@ def claim(root: Path, *, alone: bool = False) -> Slot:
     """
     make_folder(root)
     for number in range(1 if alone else MOST):
-        if (slot := take(_folder(root, number))) is not None:
+        if (slot := take(slot_folder(root, number))) is not None:
             return slot
-    pid = owner_of(_folder(root, 0))
+    pid = owner_of(slot_folder(root, 0))
     who = "another process" if pid is None else f"process {pid}"
     which = "" if alone else f", and so are all {MOST} slots of it"
     raise SpoolLocked(f"the spool {root} is in use by {who}{which}")
@@ -102,7 +102,8 @@ def owner_of(folder: Path) -> int | None:
     return int(words[0]) if words and words[0].isdecimal() else None
 
 
-def _folder(root: Path, number: int) -> Path:
+def slot_folder(root: Path, number: int) -> Path:
+    """Return where the slot of a number is; who wants to be alone takes the first one, 0."""
     return root / f"slot-{number:03}"
 
 
