@@ -21,7 +21,7 @@ __all__ = ["RejectsFile", "is_set_aside"]
 
 def is_set_aside(line: Mapping[str, object]) -> bool:
     """Whether a line is what an earlier load could not read and kept as text."""
-    return {"text", "error"} == line.keys()
+    return set(line) == {"text", "error"}
 
 
 class RejectsFile:
