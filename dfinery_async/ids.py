@@ -9,7 +9,7 @@ import os
 
 __all__ = ["new_log_id"]
 
-_BLOCK = 1024
+_BLOCK = 256
 _LENGTH = 36
 _DASHES = (8, 13, 18, 23)
 _VERSION, _VARIANT = 14, 19  # RFC 9562: the places that say "random"

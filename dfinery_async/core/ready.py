@@ -10,13 +10,12 @@ its place in the line behind, empty.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 __all__ = ["Ready"]
 
-_LEVELS = 64  # no rank has more bits
 _TURNS_PER_OLDEST = 8
 _FEWEST_EMPTY = 64
 _LOWEST = 1 << 1  # `filled` where all have rank 1
@@ -58,7 +57,7 @@ class Ready(Generic[L]):
         self._all = [0] if filled is None else filled
         self.filled: int = 0
         self.patient_until: float = -math.inf
-        self._levels: list[_Level[L]] = [_Level() for _ in range(_LEVELS)]
+        self._levels: defaultdict[int, _Level[L]] = defaultdict(_Level)  # by number; most are never used
         self._turn = 0
 
     def __bool__(self) -> bool:

@@ -81,7 +81,7 @@ def test_places_that_lanes_left_do_not_pile_up() -> None:
         passing = Lane("passing")
         ready.add(passing, 1, 1.0)
         ready.remove(passing)
-    assert sum(len(level.line) for level in ready._levels) < 100
+    assert sum(len(level.line) for level in ready._levels.values()) < 100
     ready.remove(stays[1])
     assert names(ready) == ["stays0", "stays2"]
 

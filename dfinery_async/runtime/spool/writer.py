@@ -1,4 +1,8 @@
-"""Transactions of one store, also on a disk that is full. They run in the spool's one thread."""
+"""Transactions of one store, also on a disk that is full. They run in the spool's one thread.
+
+Python lets its lock go and asks for it again with each step of a statement, and waits up to five milliseconds for it
+while the event loop is busy. So what concerns many rows is one statement wherever that can be.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from dfinery_async.core.spool_rows import Row, note_of
 from dfinery_async.core.spool_shelf import Cleanup
@@ -22,6 +27,11 @@ _PAGE: Final = 4096
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _FULL: Final = "the spool or its disk has no room left"
 _APPEND: Final = "INSERT INTO unit VALUES (?, ?, ?, ?, ?, ?, ?)"
+_TOGETHER: Final = 50  # rows in one statement: takes half the time of fifty
+_APPEND_TOGETHER: Final = _APPEND + ", (?, ?, ?, ?, ?, ?, ?)" * (_TOGETHER - 1)
+
+
+_Deletion: TypeAlias = "Callable[[sqlite3.Connection], None]"
 
 
 class Step(NamedTuple):
@@ -150,11 +160,11 @@ class Writer:
     def _delete(self, db: sqlite3.Connection, cleanup: Cleanup) -> SpoolError | None:
         """Delete in pieces, so that the log does not grow with what is erased."""
         try:
-            pieces = list(_pieces(db, cleanup))
+            pieces = [*_ranges(db, cleanup.up_to), *_pieces(db, cleanup.rows)]
         except sqlite3.Error as error:
             return failure(error)
         for piece in pieces:
-            if (problem := self._transact(db, partial(_erase, db, piece))) is not None:
+            if (problem := self._transact(db, partial(piece, db))) is not None:
                 return problem
             if not self._reserved:
                 self.write_back(db)
@@ -180,33 +190,57 @@ def _append(
     marks: Sequence[tuple[int, str, str]],
 ) -> None:
     if rows:
-        db.executemany(_APPEND, rows)
+        whole = len(rows) - len(rows) % _TOGETHER
+        together = [tuple(chain.from_iterable(rows[first : first + _TOGETHER])) for first in range(0, whole, _TOGETHER)]
+        db.executemany(_APPEND_TOGETHER, together)
+        db.executemany(_APPEND, rows[whole:])
     if marks:
         db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [mark[1:] for mark in marks])
     if done:
         db.executemany("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", map(note_of, done))
 
 
-def _pieces(db: sqlite3.Connection, cleanup: Cleanup) -> Iterator[list[tuple[int]]]:
-    """Cut what is to be deleted into transactions."""
-    found: list[tuple[int, int]] = []
-    if cleanup.up_to is not None:
-        found += db.execute("SELECT seq, size FROM unit WHERE seq <= ?", (cleanup.up_to,))
-    for seq in cleanup.rows:
+def _ranges(db: sqlite3.Connection, up_to: int | None) -> Iterator[_Deletion]:
+    """Cut the deletion of all rows up to a number into transactions."""
+    if up_to is None:
+        return
+    (size,) = db.execute("SELECT total(size) FROM unit WHERE seq <= ?", (up_to,)).fetchone()
+    if size > _ERASED:
+        rows = db.execute("SELECT seq, size FROM unit WHERE seq <= ? ORDER BY seq", (up_to,)).fetchall()
+        for *_, last in _cut(rows):
+            yield partial(_erase_up_to, last)
+    yield partial(_erase_up_to, up_to)
+
+
+def _pieces(db: sqlite3.Connection, seqs: Sequence[int]) -> Iterator[_Deletion]:
+    """Cut the deletion of single rows into transactions."""
+    found: list[tuple[int, Any]] = []
+    for seq in seqs:
         found += db.execute("SELECT seq, size + ? FROM unit WHERE seq = ?", (_PAGE, seq))
-    piece: list[tuple[int]] = []
+    for piece in _cut(found):
+        yield partial(_erase, piece)
+
+
+def _cut(rows: Sequence[tuple[int, Any]]) -> Iterator[list[int]]:
+    """Give the numbers of as many rows at a time as one transaction may erase, each with its size."""
+    piece: list[int] = []
     size = 0
-    for seq, each in found:
-        piece.append((seq,))
-        size += each if type(each) is int else _PAGE
+    for seq, each in rows:
+        piece.append(seq)
+        size += each if type(each) is int else _PAGE  # a damaged row may say anything
         if size >= _ERASED:
             yield piece
             piece, size = [], 0
-    yield piece
+    if piece:
+        yield piece
 
 
-def _erase(db: sqlite3.Connection, seqs: list[tuple[int]]) -> None:
-    db.executemany("DELETE FROM unit WHERE seq = ?", seqs)
+def _erase_up_to(last: int, db: sqlite3.Connection) -> None:
+    db.execute("DELETE FROM unit WHERE seq <= ?", (last,))
+
+
+def _erase(seqs: Sequence[int], db: sqlite3.Connection) -> None:
+    db.executemany("DELETE FROM unit WHERE seq = ?", [(seq,) for seq in seqs])
 
 
 def _forget_notes(db: sqlite3.Connection, cleanup: Cleanup) -> None:
