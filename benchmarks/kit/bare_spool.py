@@ -9,6 +9,7 @@ import asyncio
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,8 +19,10 @@ Row: TypeAlias = tuple[int, int, int, int, bytes, bytes, int]
 
 _UNIT = "CREATE TABLE unit (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind, items, size, user, body, crc)"
 _APPEND = "INSERT INTO unit VALUES (?, ?, ?, ?, ?, ?, ?)"
+_TOGETHER = 50  # rows in one statement, which takes half the time of fifty
+_APPEND_TOGETHER = _APPEND + ", (?, ?, ?, ?, ?, ?, ?)" * (_TOGETHER - 1)
 _READ = "SELECT seq, kind, items, size, user, body, crc FROM unit WHERE seq > ? ORDER BY seq LIMIT ?"
-_BODY = b"x" * 150
+_BODY = b"x" * 253  # as large as the event that is tracked beside it
 
 
 async def accept(folder: Path, *, callers: int, calls: int, durability: str) -> list[float]:
@@ -37,7 +40,10 @@ async def accept(folder: Path, *, callers: int, calls: int, durability: str) -> 
 
     def commit(rows: list[Row]) -> None:
         db.execute("BEGIN IMMEDIATE")
-        db.executemany(_APPEND, rows)
+        whole = len(rows) - len(rows) % _TOGETHER
+        for first in range(0, whole, _TOGETHER):
+            db.execute(_APPEND_TOGETHER, tuple(chain.from_iterable(rows[first : first + _TOGETHER])))
+        db.executemany(_APPEND, rows[whole:])
         db.execute("COMMIT")
 
     async def caller() -> None:
