@@ -48,7 +48,7 @@ from dfinery_async.runtime.frames import ArrowStream, frame_events
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import check_events, check_user_properties
 from dfinery_async.runtime.lending import QuotaShare
-from dfinery_async.runtime.loading import Progress, Reporter, Source
+from dfinery_async.runtime.loading import Progress, Reporter, Source, check_source
 from dfinery_async.runtime.observing import Observer, WatchedGateway
 from dfinery_async.runtime.pacer import make_pacers
 from dfinery_async.runtime.place import Place
@@ -351,13 +351,16 @@ class DfineryClient(ExportCalls):
             **options: as for `producer`. A table's requests wait until they are full, unless `linger` is given.
 
         Returns:
-            The final books. Raises InvalidInputError where a table's columns or one of its rows can't be sent.
+            The final books. Raises InvalidInputError for what is no such source, and where a table's columns or one of
+            its rows can't be sent.
         """
         if isinstance(source, ArrowStream):
             source = frame_events(source, mapping, options.get("taxonomy"))
             options.setdefault("linger", UNTIL_THE_END)
         elif mapping is not None:
             raise InvalidInputError("is for tables; pairs of identity and event need none", field="mapping")
+        else:
+            check_source(source)  # before there is a producer, which may have a spool to open
         async with self.producer(**options) as producer:
             await producer.track_many(source, progress=progress)
             with Reporter(producer.stats, progress):

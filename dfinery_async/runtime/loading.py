@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import TypeAlias
 
+from dfinery_async.errors import InvalidInputError
 from dfinery_async.models import Event, Identity, Stats
 
-__all__ = ["Progress", "Reporter", "Source", "pull"]
+__all__ = ["Progress", "Reporter", "Source", "check_source", "pull"]
 
 Source: TypeAlias = "Iterable[tuple[Identity | str, Event | str]] | AsyncIterable[tuple[Identity | str, Event | str]]"
 """Pairs of identity and event, sync or async."""
@@ -19,8 +20,27 @@ Progress: TypeAlias = Callable[[Stats], object]
 _PROGRESS_EVERY = 0.25
 
 
+def check_source(source: object) -> None:
+    """Check that pairs can be pulled from a source.
+
+    Raises:
+        InvalidInputError: it gives nothing, or nothing but texts; or it is a table, which has to be read as one.
+    """
+    if hasattr(source, "__arrow_c_stream__"):
+        raise InvalidInputError("a table goes into `client.load`, which reads its rows", field="source")
+    kind = type(source).__name__
+    gives = isinstance(source, AsyncIterable | Iterable) or hasattr(type(source), "__getitem__")
+    if not gives or isinstance(source, str | bytes | Mapping):
+        raise InvalidInputError(
+            "must give pairs of identity and event, such as a list or a generator, sync or async; "
+            f"`client.load` takes a table, too; not {kind}",
+            field="source",
+        )
+
+
 async def pull(source: Source, track: Callable[[Identity | str, Event | str], Awaitable[object]]) -> int:
     """Hand every pair of a source to `track`, which waits when there is no room. Returns how many there were."""
+    check_source(source)
     count = 0
     if isinstance(source, AsyncIterable):
         async for identity, event in source:

@@ -144,7 +144,8 @@ class Producer:
             progress: called with the books (`stats()`) a few times a second.
 
         Returns:
-            How many were accepted. They are not delivered yet: `flush` waits for that. Raises as `track` does.
+            How many were accepted. They are not delivered yet: `flush` waits for that. Raises as `track` does, and
+            InvalidInputError for what is no such source.
         """
         with Reporter(self.stats, progress):
             return await pull(source, self.track)
