@@ -22,6 +22,7 @@ from dfinery_async.config import (
     SpoolConfig,
     TimeoutConfig,
     TokenSource,
+    check_methods,
     environment,
     parse_service_id,
     setting,
@@ -47,9 +48,9 @@ from dfinery_async.runtime.feeding import UNTIL_THE_END
 from dfinery_async.runtime.frames import ArrowStream, frame_events
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import check_events, check_user_properties
-from dfinery_async.runtime.lending import QuotaShare
+from dfinery_async.runtime.lending import SHARING, QuotaShare
 from dfinery_async.runtime.loading import Progress, Reporter, Source, check_source
-from dfinery_async.runtime.observing import Observer, WatchedGateway
+from dfinery_async.runtime.observing import OBSERVING, Observer, WatchedGateway
 from dfinery_async.runtime.pacer import make_pacers
 from dfinery_async.runtime.place import Place
 from dfinery_async.runtime.probe import probe
@@ -106,6 +107,10 @@ class DfineryClient(ExportCalls):
         self._retry = setting(RetryConfig, retry, "retry")
         pacing = setting(PacingConfig, pacing, "pacing")
         timeouts = setting(TimeoutConfig, timeouts, "timeouts")
+        if observer is not None:
+            check_methods(observer, "observer", OBSERVING, "integrations.opentelemetry.OpenTelemetry()")
+        if quota_share is not None:
+            check_methods(quota_share, "quota_share", SHARING, "integrations.redis.RedisQuota(url=…)")
         self._random = random.Random(os.urandom(16))  # noqa: S311 - jitter, not secrets
         self._tasks = TaskOwner()
         self._transport = Transport(timeouts, self._connections, http2=http2, custom=transport)
