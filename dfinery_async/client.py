@@ -265,8 +265,12 @@ class DfineryClient(ExportCalls):
     def set_tokens(self, *, import_token: TokenSource | None = None, export_token: TokenSource | None = None) -> None:
         """Use other tokens from the next request on; work that waits for a good token goes on.
 
-        After a reissue the old token stays valid for two weeks (API guide, "Authentication").
+        After a reissue the old token stays valid for two weeks (API guide, "Authentication"). Raises ClientClosed in
+        another event loop, thread or process than that of the client's first use; there is
+        `loop.call_soon_threadsafe`, or a function as a token, which is asked where it is needed.
         """
+        if self._place is not None:
+            self._place.check("client")
         if import_token is not None:
             self._gateway.set_token("import", import_token)
         if export_token is not None:
