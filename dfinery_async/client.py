@@ -56,7 +56,7 @@ from dfinery_async.runtime.place import Place
 from dfinery_async.runtime.probe import probe
 from dfinery_async.runtime.producer import Producer
 from dfinery_async.runtime.producers import Producers, bounded, kind_of
-from dfinery_async.runtime.rejects import OnRejected
+from dfinery_async.runtime.rejects import OnRejected, is_callback
 from dfinery_async.runtime.tasks import TaskOwner
 from dfinery_async.runtime.transport import AsyncBaseTransport, Transport
 from dfinery_async.values import check_text, moment_text
@@ -163,14 +163,20 @@ class DfineryClient(ExportCalls):
     async def aclose(self) -> None:
         """End producers that are still open (in their default time), then all tasks and connections.
 
-        Raises ClientClosed in another event loop or process than that of its first use.
+        Called by an `on_rejected`, for which a close waits, it returns as soon as only rejections are left to be told,
+        and the rest goes on by itself. Raises ClientClosed in another event loop or process than that of its first use.
         """
         if self._place is not None and (self._closing is None or not self._closing.done()):
             self._place.check("client")
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._close(), name="dfinery:close")
+            loop, context = asyncio.get_running_loop(), self._tasks.context()
+            self._closing = loop.create_task(self._close(), name="dfinery:close", context=context)
         try:
-            await asyncio.shield(self._closing)
+            if is_callback():
+                for producer in self._producers:
+                    await producer.aclose()
+            else:
+                await asyncio.shield(self._closing)
         except asyncio.CancelledError:
             for producer in self._producers:
                 producer.abandon()  # whoever is cancelled waits no longer; the rest of the closing goes on by itself
