@@ -22,6 +22,7 @@ from dfinery_async.config import (
     SpoolConfig,
     TimeoutConfig,
     TokenSource,
+    check_methods,
     environment,
     parse_service_id,
     setting,
@@ -47,15 +48,15 @@ from dfinery_async.runtime.feeding import UNTIL_THE_END
 from dfinery_async.runtime.frames import ArrowStream, frame_events
 from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import check_events, check_user_properties
-from dfinery_async.runtime.lending import QuotaShare
+from dfinery_async.runtime.lending import SHARING, QuotaShare
 from dfinery_async.runtime.loading import Progress, Reporter, Source, check_source
-from dfinery_async.runtime.observing import Observer, WatchedGateway
+from dfinery_async.runtime.observing import OBSERVING, Observer, WatchedGateway
 from dfinery_async.runtime.pacer import make_pacers
 from dfinery_async.runtime.place import Place
 from dfinery_async.runtime.probe import probe
 from dfinery_async.runtime.producer import Producer
 from dfinery_async.runtime.producers import Producers, bounded, kind_of
-from dfinery_async.runtime.rejects import OnRejected
+from dfinery_async.runtime.rejects import OnRejected, is_callback
 from dfinery_async.runtime.tasks import TaskOwner
 from dfinery_async.runtime.transport import AsyncBaseTransport, Transport
 from dfinery_async.values import check_text, moment_text
@@ -106,6 +107,10 @@ class DfineryClient(ExportCalls):
         self._retry = setting(RetryConfig, retry, "retry")
         pacing = setting(PacingConfig, pacing, "pacing")
         timeouts = setting(TimeoutConfig, timeouts, "timeouts")
+        if observer is not None:
+            check_methods(observer, "observer", OBSERVING, "integrations.opentelemetry.OpenTelemetry()")
+        if quota_share is not None:
+            check_methods(quota_share, "quota_share", SHARING, "integrations.redis.RedisQuota(url=…)")
         self._random = random.Random(os.urandom(16))  # noqa: S311 - jitter, not secrets
         self._tasks = TaskOwner()
         self._transport = Transport(timeouts, self._connections, http2=http2, custom=transport)
@@ -158,14 +163,20 @@ class DfineryClient(ExportCalls):
     async def aclose(self) -> None:
         """End producers that are still open (in their default time), then all tasks and connections.
 
-        Raises ClientClosed in another event loop or process than that of its first use.
+        Called by an `on_rejected`, for which a close waits, it returns as soon as only rejections are left to be told,
+        and the rest goes on by itself. Raises ClientClosed in another event loop or process than that of its first use.
         """
         if self._place is not None and (self._closing is None or not self._closing.done()):
             self._place.check("client")
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._close(), name="dfinery:close")
+            loop, context = asyncio.get_running_loop(), self._tasks.context()
+            self._closing = loop.create_task(self._close(), name="dfinery:close", context=context)
         try:
-            await asyncio.shield(self._closing)
+            if is_callback():
+                for producer in self._producers:
+                    await producer.aclose()
+            else:
+                await asyncio.shield(self._closing)
         except asyncio.CancelledError:
             for producer in self._producers:
                 producer.abandon()  # whoever is cancelled waits no longer; the rest of the closing goes on by itself
@@ -260,8 +271,12 @@ class DfineryClient(ExportCalls):
     def set_tokens(self, *, import_token: TokenSource | None = None, export_token: TokenSource | None = None) -> None:
         """Use other tokens from the next request on; work that waits for a good token goes on.
 
-        After a reissue the old token stays valid for two weeks (API guide, "Authentication").
+        After a reissue the old token stays valid for two weeks (API guide, "Authentication"). Raises ClientClosed in
+        another event loop, thread or process than that of the client's first use; there is
+        `loop.call_soon_threadsafe`, or a function as a token, which is asked where it is needed.
         """
+        if self._place is not None:
+            self._place.check("client")
         if import_token is not None:
             self._gateway.set_token("import", import_token)
         if export_token is not None:

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -25,6 +25,7 @@ __all__ = [
     "TimeoutConfig",
     "Token",
     "TokenSource",
+    "check_methods",
     "environment",
     "parse_service_id",
     "setting",
@@ -276,6 +277,20 @@ def setting(kind: type[T], value: T | None, name: str) -> T:
     if not isinstance(value, kind):
         raise ConfigError(f"{name} must be a {kind.__name__}, not {type(value).__name__}")
     return value
+
+
+def check_methods(value: object, name: str, methods: Iterable[str], example: str) -> None:
+    """Check a setting that may be of any kind that has these methods.
+
+    Raises:
+        ConfigError: one is missing; or it is a class of such a kind, and nobody has made an object of it.
+    """
+    if isinstance(value, type):
+        raise ConfigError(f"{name} must be such as {example}, an object and not the class {value.__name__}")
+    missing = [method for method in methods if not callable(getattr(value, method, None))]
+    if missing:
+        kind = type(value).__name__
+        raise ConfigError(f"{name} must be such as {example}, not {kind}, which has no {', '.join(missing)}")
 
 
 def parse_service_id(service_id: str) -> str:

@@ -22,6 +22,7 @@ import msgspec
 
 from dfinery_async.core.taxonomy import DataType
 from dfinery_async.errors import ExportError
+from dfinery_async.redact import safe_text
 
 __all__ = [
     "BARE_LOG_ID",
@@ -104,7 +105,7 @@ def row_typer(columns: Sequence[str], zone: dt.tzinfo, kinds: Kinds) -> RowTyper
     names = typed_columns(columns)
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
-        raise ExportError(f"the column {twice[0]!r} comes twice")
+        raise ExportError(f"the column {safe_text(twice[0])!r} comes twice")
     typed = [
         (index, read) for index, name in enumerate(columns) if (read := cell_reader(kinds.get(name), zone)) is not None
     ]

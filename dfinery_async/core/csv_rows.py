@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -39,18 +40,28 @@ class Header(msgspec.Struct, frozen=True):
     Attributes:
         columns: names of the columns as the server wrote them.
         raw: the record's bytes, byte order mark and newline included.
+        secrets: what no error about the answer may show, such as tokens.
     """
 
     columns: tuple[str, ...]
     raw: bytes
+    secrets: tuple[str, ...] = ()
+
+    def __rich_repr__(self) -> Any:
+        """Secrets stay where they are."""
+        yield "columns", self.columns
+
+    def __repr__(self) -> str:
+        return f"Header(columns={self.columns!r})"
 
 
-def read_header(data: bytes, *, ended: bool = False) -> Header | None:
+def read_header(data: bytes, *, ended: bool = False, secrets: Iterable[str] = ()) -> Header | None:
     """Read the header from the begin of an answer, or return `None` while its end has not come yet.
 
     Args:
         data: the answer so far.
         ended: whether nothing more comes, so that the header needs no newline.
+        secrets: what no error about the answer may show, whatever it repeats.
 
     Raises:
         ExportError: it is no CSV, or longer than `MAX_RECORD`.
@@ -69,7 +80,7 @@ def read_header(data: bytes, *, ended: bool = False) -> Header | None:
         raise ExportError(problem) if match else ExportInterrupted(problem)
     if not rows or not rows[0]:
         raise ExportInterrupted("the answer has no header")
-    return Header(tuple(rows[0]), raw)
+    return Header(tuple(rows[0]), raw, tuple(secrets))
 
 
 class _Body:
@@ -79,10 +90,14 @@ class _Body:
         width: how many columns the header has.
         max_record: bytes of one record at the most.
         before: rows that came before, as errors count them.
+        secrets: what no error may show, whatever the answer repeats.
     """
 
-    def __init__(self, width: int, *, max_record: int = MAX_RECORD, before: int = 0) -> None:
+    def __init__(
+        self, width: int, *, max_record: int = MAX_RECORD, before: int = 0, secrets: Iterable[str] = ()
+    ) -> None:
         self._rows = before
+        self._secrets = secrets
         self._width = width
         self._cutter = RecordCutter(max_record)
         self._tail = b""
@@ -101,7 +116,7 @@ class _Body:
     def _rest(self, *, complete: bool) -> bytes:
         """Return the last record where no newline ends it."""
         rest = self._cutter.rest
-        message = trailing_failure(self._tail + rest[-_TAIL:])
+        message = trailing_failure(self._tail + rest[-_TAIL:], self._secrets)
         if message is not None:
             raise ExportInterrupted(message)
         if self._cutter.in_cell:
@@ -117,7 +132,7 @@ class _Body:
         rows = _parse(_decode(block, before))
         if rows is None or any(row[0][:1] == "{" for row in rows[-1:] if row):
             # The API's failure may stand where a row should; written over several lines, it is not even CSV.
-            message = trailing_failure(self._tail)
+            message = trailing_failure(self._tail, self._secrets)
             if message is not None:
                 raise ExportInterrupted(message)
         if rows is None:
@@ -147,6 +162,7 @@ class CsvRows(_Body):
     Args:
         width: how many columns the header has.
         max_record: bytes of one record at the most.
+        secrets: what no error may show, whatever the answer repeats.
 
     Attributes:
         rows: how many were given so far.
@@ -193,13 +209,14 @@ class CsvCopy(_Body):
     Args:
         width: how many columns the header has.
         max_record: bytes of one record at the most.
+        secrets: what no error may show, whatever the answer repeats.
 
     Attributes:
         rows: how many passed so far. Blank lines in the middle are counted.
     """
 
-    def __init__(self, width: int, *, max_record: int = MAX_RECORD) -> None:
-        super().__init__(width, max_record=max_record)
+    def __init__(self, width: int, *, max_record: int = MAX_RECORD, secrets: Iterable[str] = ()) -> None:
+        super().__init__(width, max_record=max_record, secrets=secrets)
         self._last: tuple[bytes | memoryview, ...] = ()
         self._rows_before_last = 0
 
@@ -232,14 +249,15 @@ class CsvCopy(_Body):
         return rest
 
 
-def trailing_failure(tail: bytes) -> str | None:
+def trailing_failure(tail: bytes, secrets: Iterable[str] = ()) -> str | None:
     """Return the message of the API's failure at the end of an answer, if there is one.
 
     An export that breaks after HTTP 200 was sent has no other place for it (API guide, "Detailed response": 200 with
-    `client_connection_closed`). A cell cannot look the same: it would be quoted, and its quotes doubled.
+    `client_connection_closed`). A cell cannot look the same: it would be quoted, and its quotes doubled. Of secrets in
+    the message nothing is kept.
     """
     for match in _FAILURE.finditer(tail):
-        message = read_export_failure(tail[match.start() :].strip())
+        message = read_export_failure(tail[match.start() :].strip(), secrets)
         if message is not None:
             return message
     return None

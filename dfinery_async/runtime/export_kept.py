@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, closing, suppress
 from pathlib import Path
 from typing import BinaryIO, Self, TypeVar
@@ -36,15 +36,20 @@ class KeptAnswer:
         file.seek(len(header.raw))
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open a file that `keep` has written."""
+    def open(cls, path: Path, secrets: Iterable[str] = ()) -> Self:
+        """Open a file that `keep` has written.
+
+        Args:
+            path: the file.
+            secrets: what no error may show, whatever stands in it.
+        """
         file = path.open("rb")
         header = None
         data = b""
         while header is None:
             more = file.read(_READ)
             data += more
-            header = read_header(data, ended=not more)
+            header = read_header(data, ended=not more, secrets=secrets)
         return cls(file, header)
 
     async def take(self) -> bytes:
@@ -95,7 +100,7 @@ class KeptAnswers:
             OSError: it can't be written.
         """
         self._directory.mkdir(0o700, exist_ok=True)
-        copy = CsvCopy(len(answer.header.columns))
+        copy = CsvCopy(len(answer.header.columns), secrets=answer.header.secrets)
         with AtomicFile(self.path(call)) as file:
             file.write(answer.header.raw)
             while data := await answer.take():
@@ -143,7 +148,7 @@ async def feed_through_files(
         for call, good in zip(calls, there, strict=True):
             if not good:
                 await anext(fetched)
-            with closing(KeptAnswer.open(kept.path(call))) as answer:
+            with closing(KeptAnswer.open(kept.path(call), parts.secrets)) as answer:
                 await add(answer)
             parts.tally.done(call)
 

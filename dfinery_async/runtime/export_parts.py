@@ -133,6 +133,11 @@ class Parts:
     def __len__(self) -> int:
         return len(self.calls)
 
+    @property
+    def secrets(self) -> Sequence[str]:
+        """What no error may show, whatever an answer repeats."""
+        return self._source.secrets
+
     def one(self, index: int) -> Parts:
         """Return a part of this alone, for use beside others."""
         alone = Parts(
@@ -234,7 +239,7 @@ class Parts:
                 raise ExportInterrupted("the answer broke off in its header", status=status)
             if more and not begin:
                 continue  # blanks so far: what they begin is not known yet
-            header = read_header(data, ended=not more)
+            header = read_header(data, ended=not more, secrets=self.secrets)
             if header is not None:
                 self.tally.received(len(header.raw))
                 return Part(stream, header, data[len(header.raw) :], self.tally)

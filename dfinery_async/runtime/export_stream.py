@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -60,6 +60,11 @@ class ExportReply(Protocol):
 
 class ExportSource(Protocol):
     """Where exports come from: the client's gateway."""
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """What no error may show, whatever an answer repeats."""
+        ...
 
     def open(self, endpoint: Endpoint, body: bytes) -> AbstractAsyncContextManager[ExportReply]:
         """Wait for the hourly quota and one of the five places, send, and give the answer once its head is there.

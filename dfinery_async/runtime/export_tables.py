@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Self
 from dfinery_async.core.columns import Kinds
 from dfinery_async.core.csv_rows import CsvCopy
 from dfinery_async.errors import ConfigError, ExportError
+from dfinery_async.redact import safe_text
 from dfinery_async.runtime.export_files import check_columns
 from dfinery_async.runtime.export_parts import Answer
 from dfinery_async.runtime.threads import Behind, in_thread
@@ -78,11 +79,12 @@ class Tables:
         columns = check_columns(self.columns, answer)
         twice = [name for name, count in Counter(columns).items() if count > 1]
         if twice:
-            raise ExportError(f"the column {twice[0]!r} comes twice, which a table can't have")
+            name = safe_text(twice[0], answer.header.secrets)
+            raise ExportError(f"the column {name!r} comes twice, which a table can't have")
         unknown = [place for place, name in enumerate(columns) if self._kinds.get(name) is None]
         with ExitStack() as aside:
             file = aside.enter_context(tempfile.TemporaryFile(dir=self._directory))
-            table = self._texts.TextTable(columns, self._zone, unknown, file)
+            table = self._texts.TextTable(answer.header, self._zone, unknown, file)
             await _read(table, answer)
             self._stack.push(aside.pop_all())
         self.columns = columns
@@ -126,7 +128,7 @@ class Tables:
 
 async def _read(table: Any, answer: Answer) -> None:
     """Read an answer into a table: one block is parsed in a thread while the next one arrives."""
-    copy = CsvCopy(len(answer.header.columns))
+    copy = CsvCopy(len(answer.header.columns), secrets=answer.header.secrets)
     taken = 0
     blocks: list[bytes | memoryview] = []
     async with Behind() as behind:

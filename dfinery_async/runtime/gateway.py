@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import platform
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Generic, Literal, TypeAlias, TypeVar
 
@@ -104,6 +104,11 @@ class Gateway:
         self.concurrent_exports = concurrent_exports
         self._exports = asyncio.Semaphore(concurrent_exports)
         self.patience: float = max(patience, LEAST_PATIENCE)  # seconds for which a call waits for the quota
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """Tokens of late, which no error may show, whatever an answer repeats."""
+        return self._secrets
 
     def set_token(self, kind: Literal["import", "export"], token: TokenSource) -> None:
         """Use another token from the next request on."""

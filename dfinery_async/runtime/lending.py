@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -17,7 +17,7 @@ from dfinery_async.config import Family
 from dfinery_async.core.quota import QuotaWindow
 from dfinery_async.runtime.clock import now as _now
 
-__all__ = ["Away", "Lease", "Leases", "Lender", "QuotaShare", "Told"]
+__all__ = ["SHARING", "Away", "Lease", "Leases", "Lender", "QuotaShare", "Told"]
 
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
@@ -91,6 +91,10 @@ class QuotaShare(Protocol):
     def open(self, service_id: str, family: Family) -> Leases:
         """Return the books of one family."""
         ...
+
+
+SHARING: Final = ("open",)
+"""What a share of a quota can do."""
 
 
 class Lender:

@@ -28,9 +28,9 @@ def check_source(source: object) -> None:
     """
     if hasattr(source, "__arrow_c_stream__"):
         raise InvalidInputError("a table goes into `client.load`, which reads its rows", field="source")
+    kind = type(source).__name__
     gives = isinstance(source, AsyncIterable | Iterable) or hasattr(type(source), "__getitem__")
     if not gives or isinstance(source, str | bytes | Mapping):
-        kind = type(source).__name__
         raise InvalidInputError(
             "must give pairs of identity and event, such as a list or a generator, sync or async; "
             f"`client.load` takes a table, too; not {kind}",

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -24,7 +24,7 @@ from dfinery_async.runtime.gateway import Done, Gateway
 from dfinery_async.runtime.logs import Seldom
 from dfinery_async.runtime.transport import StreamedReply
 
-__all__ = ["Attempt", "Observed", "Observer", "WatchedGateway"]
+__all__ = ["OBSERVING", "Attempt", "Observed", "Observer", "WatchedGateway"]
 
 T = TypeVar("T")
 
@@ -87,6 +87,10 @@ class Observer(Protocol):
     def ended(self, attempt: Attempt) -> None:
         """A request has ended, however it did."""
         ...
+
+
+OBSERVING: Final = ("opened", "closed", "began", "ended")
+"""What an observer can do."""
 
 
 class WatchedGateway(Gateway):

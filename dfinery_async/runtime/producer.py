@@ -25,7 +25,7 @@ from dfinery_async.runtime.loading import Progress, Reporter, Source, pull
 from dfinery_async.runtime.logs import Seldom
 from dfinery_async.runtime.place import Place
 from dfinery_async.runtime.receipts import Receipt
-from dfinery_async.runtime.rejects import OnRejected, Rejects
+from dfinery_async.runtime.rejects import OnRejected, Rejects, is_callback
 from dfinery_async.runtime.room import Room
 from dfinery_async.runtime.tasks import TaskOwner
 
@@ -71,6 +71,7 @@ class Producer:
         self._tasks = tasks
         self._rejects = None if on_rejected is None else Rejects(on_rejected, tasks)
         self._closing: asyncio.Task[None] | None = None
+        self._sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # all but telling rejections
         self._failure: DfineryError | None = None
         self._place = Place()
         self._time = asyncio.get_running_loop().time
@@ -194,15 +195,18 @@ class Producer:
 
         Returns:
             The final books. Calling it again gives them again. A cancelled close ends at once, what is left dropped.
-            Raises ClientClosed in another event loop or process.
+            Called by an `on_rejected`, for which a close waits, it returns as soon as only rejections are left to be
+            told. Raises ClientClosed in another event loop or process.
         """
         if self._accounts.closing is None:
             self._place.check("producer")
             self._refuse_waiting()
             if self._closing is None:
                 self._closing = self._tasks.start(self._close(timeout), "close")
+                self._closing.add_done_callback(lambda _: self._all_sent())
+        if self._closing is not None and not self._closing.done() and self._place.is_here():
             try:
-                await asyncio.shield(self._closing)
+                await asyncio.shield(self._sent if is_callback() else self._closing)
             except asyncio.CancelledError:
                 self._finish()
                 raise
@@ -344,7 +348,12 @@ class Producer:
         self._finish()
         await self._tell_rejections(deadline)
 
+    def _all_sent(self) -> None:
+        if not self._sent.done():
+            self._sent.set_result(None)
+
     async def _tell_rejections(self, deadline: float | None) -> None:
+        self._all_sent()
         if self._rejects is not None:
             try:
                 async with asyncio.timeout_at(deadline):

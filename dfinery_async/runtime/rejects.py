@@ -8,6 +8,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,12 +20,27 @@ from dfinery_async.errors import ApiError, ConfigError, DfineryError
 from dfinery_async.models import Rejection
 from dfinery_async.runtime.tasks import TaskOwner
 
-__all__ = ["OnRejected", "Rejects", "reject_line"]
+__all__ = ["OnRejected", "Rejects", "is_callback", "reject_line"]
 
 OnRejected: TypeAlias = "Callable[[Rejection], Awaitable[Any] | None] | str | os.PathLike[str]"
 """What to do with a rejection: a function, sync or async, or the path of a JSON Lines file to add to."""
 
 _log = logging.getLogger("dfinery_async.producer")
+
+
+class _Call:
+    """One call of a callback."""
+
+    over = False
+
+
+_call: ContextVar[_Call | None] = ContextVar("dfinery_on_rejected", default=None)
+
+
+def is_callback() -> bool:
+    """Whether a callback that has not returned yet asks this, or a task that it has started."""
+    call = _call.get()
+    return call is not None and not call.over
 
 
 class Rejects:
@@ -74,6 +90,7 @@ class Rejects:
     async def _tell(self) -> None:
         while self._queue:
             rejection, work = self._queue.popleft()
+            _call.set(call := _Call())
             try:
                 result = self._call(rejection)
                 if inspect.isawaitable(result):
@@ -84,6 +101,8 @@ class Rejects:
                 self._complain(error)
             except Exception as error:  # noqa: BLE001 - a user's callback may raise anything
                 self._complain(error)
+            finally:
+                call.over = True
             if self.handed_over is not None:
                 self.handed_over(work)
 

@@ -33,6 +33,10 @@ class TaskOwner:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    def context(self) -> contextvars.Context:
+        """Return a context for a task: what is set in it stays there."""
+        return self._context.copy()
+
     def start(
         self, work: Coroutine[Any, Any, T], name: str, context: contextvars.Context | None = None
     ) -> asyncio.Task[T]:
@@ -49,9 +53,7 @@ class TaskOwner:
         if self._closed:
             work.close()
             raise ClientClosed("the client is closed")
-        task = asyncio.get_running_loop().create_task(
-            work, name=f"dfinery:{name}", context=context or self._context.copy()
-        )
+        task = asyncio.get_running_loop().create_task(work, name=f"dfinery:{name}", context=context or self.context())
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task

@@ -268,6 +268,8 @@ def test_datetimes_come_back(moment):
 def test_columns_of_the_same_name_are_an_error():
     with pytest.raises(ExportError, match="'b' comes twice"):
         row_typer(["a", "b", "c", "b"], SEOUL, {})
+    with pytest.raises(ExportError, match="'<e-mail>' comes twice"):
+        row_typer(["kim@example.com"] * 2, SEOUL, {})
 
 
 @given(st.uuids(), st.lists(st.integers(0, 10**13), max_size=2))

@@ -54,6 +54,8 @@ class Reply:
 class Source:
     """The far end: one scripted answer a call, and a count of the places that are taken."""
 
+    secrets = ()
+
     def __init__(self, *replies, hold=0.0):
         self.replies = list(replies)
         self.bodies = []

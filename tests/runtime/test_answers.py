@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import gzip
 import json
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import spool_kit
 from far_end import EXPORT_TOKEN, IMPORT_TOKEN, client_of, virtually
 
 from dfinery_async import (
     BadRequest,
+    DfineryClient,
     DfineryError,
     Event,
     ExportInterrupted,
@@ -24,6 +28,7 @@ from dfinery_async import (
     UnexpectedResponse,
     ValidationFailure,
 )
+from dfinery_async.core.csv_rows import Header
 
 OK = json.dumps({"status": True, "code": "20000", "message": "OK", "data": True}).encode()
 CSV = b"df_event_name,df_order_id\ndf_purchase,00000001\n"
@@ -111,6 +116,49 @@ def test_a_token_that_the_server_repeats_is_told_nobody(echo: str) -> None:
         told = f"{each} {each!r} {each.args} {vars(each)}" + "".join(traceback.format_exception(each))
         assert IMPORT_TOKEN not in told
         assert EXPORT_TOKEN not in told
+
+
+async def all_rows(client: DfineryClient) -> list[dict[str, Any]]:
+    return [row async for row in client.export_profiles()]
+
+
+FORMS: dict[str, Callable[[DfineryClient, Path], Awaitable[Any]]] = {
+    "rows": lambda client, _: all_rows(client),
+    "csv": lambda client, folder: client.export_profiles().save(folder / "a.csv"),
+    "safe csv": lambda client, folder: client.export_profiles().save(folder / "a.csv", spreadsheet_safe=True),
+    "jsonl": lambda client, folder: client.export_profiles().save(folder / "a.jsonl"),
+    "parquet": lambda client, folder: client.export_profiles().save(folder / "a.parquet"),
+    "table": lambda client, _: client.export_profiles().arrow(),
+    "side by side": lambda client, folder: client.export_events(
+        dt.date(2025, 3, 1), dt.date(2025, 3, 4), days_per_call=1
+    ).save(folder / "a.csv"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("newline", [b"", b"\n"])
+def test_a_token_that_stands_in_the_failure_of_an_export_is_told_nobody(
+    form: str, newline: bytes, tmp_path: Path
+) -> None:
+    echo = f"no access with {EXPORT_TOKEN}, ask kim@example.com"
+    failure = json.dumps({"result": "fail", "message": echo}).encode()
+
+    async def scenario() -> DfineryError:
+        async with answering(httpx.Response(200, content=CSV + failure + newline)) as client:
+            with pytest.raises(ExportInterrupted) as caught:
+                await FORMS[form](client, tmp_path)
+            return caught.value
+
+    error = spool_kit.virtually(scenario())
+    told = f"{error} {error!r} {error.args} {vars(error)}" + "".join(traceback.format_exception(error))
+    assert EXPORT_TOKEN not in told
+    assert str(error).startswith("no access with <token>, ask <e-mail>")
+
+
+def test_a_header_does_not_show_its_secrets() -> None:
+    header = Header(("a",), b"a\n", (EXPORT_TOKEN,))
+    assert repr(header) == "Header(columns=('a',))"
+    assert [*header.__rich_repr__()] == [("columns", ("a",))]
 
 
 def test_tokens_from_functions_and_those_before_them_are_told_nobody() -> None:

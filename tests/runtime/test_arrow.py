@@ -303,6 +303,7 @@ async def test_an_export_without_rows_is_a_table_without_rows(tmp_path):
         (b"a,b\n1,2\n3,\xff\n", "UTF-8"),
         (b'a,b\n1,2\n{"result":"fail","message":"client_connection_closed"}', "client_connection_closed"),
         (b"a,a\n1,2\n", "'a' comes twice"),
+        (b"kim@example.com,kim@example.com\n1,2\n", "'<e-mail>' comes twice"),
     ],
 )
 async def test_what_is_no_csv_is_no_table(tmp_path, data, problem):

@@ -8,6 +8,15 @@ import pytest
 from far_end import EXPORT_TOKEN, IMPORT_TOKEN, FarEnd, client_of, virtually
 
 from dfinery_async import ConfigError, DfineryClient
+from dfinery_async.runtime.lending import SHARING, QuotaShare
+from dfinery_async.runtime.observing import OBSERVING, Observer
+
+
+class HalfAnObserver:
+    def opened(self, *_: object) -> None: ...
+
+    closed = began = opened
+    ended = None
 
 
 def test_a_missing_token_is_told_before_anything_is_sent() -> None:
@@ -57,6 +66,12 @@ def test_tokens_may_be_functions_and_may_be_changed() -> None:
         ({"service_id": "svc", "pacing": {}}, "pacing"),
         ({"service_id": "svc", "timeouts": 3.0}, "timeouts"),
         ({"service_id": "svc", "connections": "many"}, "connections"),
+        ({"service_id": "svc", "observer": 5}, r"observer must be such as .*OpenTelemetry\(\), not int"),
+        ({"service_id": "svc", "observer": print}, "observer .* has no opened, closed, began, ended"),
+        ({"service_id": "svc", "observer": HalfAnObserver()}, "observer .* not HalfAnObserver, which has no ended"),
+        ({"service_id": "svc", "observer": HalfAnObserver}, "observer .* not the class HalfAnObserver"),
+        ({"service_id": "svc", "quota_share": "redis://:CANARY@localhost"}, r"quota_share .*RedisQuota.*, not str"),
+        ({"service_id": "svc", "quota_share": HalfAnObserver}, "quota_share .* not the class HalfAnObserver"),
     ],
 )
 def test_settings_that_cannot_work_are_told_when_the_client_is_made(arguments: dict[str, Any], field: str) -> None:
@@ -74,3 +89,8 @@ def test_from_env(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DFINERY_BASE_URL", "http://127.0.0.1:1")
     assert "svc at http://127.0.0.1:1" in repr(DfineryClient.from_env())
     assert "other" in repr(DfineryClient.from_env(service_id="other"))
+
+
+@pytest.mark.parametrize(("protocol", "methods"), [(Observer, OBSERVING), (QuotaShare, SHARING)])
+def test_all_methods_of_a_protocol_are_looked_for(protocol: type, methods: tuple[str, ...]) -> None:
+    assert tuple(name for name in vars(protocol) if not name.startswith("_")) == methods

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
+import spool_kit
 from far_end import FarEnd, balanced, client_of, numbered, virtually
 
 from dfinery_async import (
@@ -13,6 +15,7 @@ from dfinery_async import (
     ConnectionConfig,
     DeliveryError,
     Event,
+    InvalidInputError,
     QueueFull,
     Stats,
 )
@@ -207,5 +210,59 @@ def test_a_cancelled_load_stops_pulling_and_closes() -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert asyncio.get_running_loop().time() < 2
+
+    virtually(scenario())
+
+
+class Table:
+    """A frame of some library, which may give its columns when it is iterated."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        raise NotImplementedError
+
+    def __iter__(self) -> Any:
+        return iter(["id"])
+
+
+class OldSequence:
+    def __getitem__(self, place: int) -> tuple[str, str]:
+        if place == 3:
+            raise IndexError
+        return "u", "e"
+
+
+@pytest.mark.parametrize("wrong", [None, 5, client_of, object, "events.jsonl", b"ue", {"u1": "e"}])
+def test_what_gives_no_pairs_is_named_before_anything_is_opened(wrong: Any, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        kind = type(wrong).__name__
+        problem = rf"^source: must give pairs of identity and event, such as a list.* takes a table, too; not {kind}$"
+        async with client_of(FarEnd()) as client:
+            with pytest.raises(InvalidInputError, match=problem) as caught:
+                await client.load(wrong, spool=tmp_path / "spool")
+            assert caught.value.field == "source"
+            assert not (tmp_path / "spool").exists()
+            for spool in (None, tmp_path):
+                async with client.producer(spool=spool) as producer:
+                    with pytest.raises(InvalidInputError, match=problem):
+                        await producer.track_many(wrong)
+                    assert producer.stats().accepted == 0
+
+    spool_kit.virtually(scenario())
+
+
+def test_a_producer_says_where_tables_go() -> None:
+    async def scenario() -> None:
+        async with client_of(FarEnd()) as client, client.producer() as producer:
+            with pytest.raises(InvalidInputError, match=r"^source: a table goes into `client\.load`"):
+                await producer.track_many(Table())
+
+    virtually(scenario())
+
+
+def test_what_is_iterable_by_its_places_alone_is_a_source() -> None:
+    async def scenario() -> None:
+        async with client_of(FarEnd()) as client:
+            sequence: Any = OldSequence()
+            assert (await client.load(sequence)).delivered == 3
 
     virtually(scenario())

@@ -213,6 +213,24 @@ def test_the_loop_of_another_thread_is_refused_at_once(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_tokens_are_changed_where_the_client_is_used() -> None:
+    async def main() -> None:
+        far_end = FarEnd(latency=0.01)
+        client = client_of(far_end)
+        await asyncio.to_thread(client.set_tokens, import_token="from-anywhere")
+        async with client, client.producer() as producer:
+            await producer.track("u", "e")
+            with pytest.raises(ClientClosed, match="client belongs to another event loop"):
+                await asyncio.to_thread(client.set_tokens, import_token="refused")
+            await producer.flush()
+            client.set_tokens(import_token="from-here")
+            await producer.track("u", "e")
+        tokens = [call.headers["access_token"] for call in far_end.calls]
+        assert tokens == ["from-anywhere", "from-here"]
+
+    asyncio.run(main())
+
+
 FORKED = """
 import asyncio, os, sys
 import httpx

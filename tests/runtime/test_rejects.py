@@ -9,9 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import spool_kit
 from far_end import FarEnd, client_of, failed, numbered, refuses, virtually
 
-from dfinery_async import ConfigError, DeliveryError, Identity, Rejection, Report, ValidationFailure
+from dfinery_async import (
+    ConfigError,
+    DeliveryError,
+    DfineryClient,
+    Identity,
+    Producer,
+    Rejection,
+    Report,
+    ValidationFailure,
+)
 from dfinery_async.cli.app import run
 from dfinery_async.emulator import Emulator
 
@@ -240,5 +250,98 @@ def test_what_is_neither_a_function_nor_a_path_is_told_at_once(wrong: Any) -> No
         async with client_of(FarEnd()) as client:
             with pytest.raises(ConfigError, match="on_rejected must be a function or the path of a file"):
                 client.producer(on_rejected=wrong)
+
+    virtually(scenario())
+
+
+ENDS: dict[str, Callable[[DfineryClient, Producer], Awaitable[Any]]] = {
+    "the producer": lambda _, producer: producer.aclose(),
+    "the client": lambda client, _: client.aclose(),
+    "in a task of its own": lambda _, producer: asyncio.create_task(producer.aclose()),
+    "with a bound": lambda _, producer: asyncio.wait_for(producer.aclose(), 3600),
+    "one after the other": lambda client, producer: asyncio.gather(producer.aclose(), client.aclose()),
+    "no more than a flush": lambda _, producer: producer.flush(),
+}
+
+
+@pytest.mark.parametrize("spooled", [False, True])
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_a_callback_may_end_what_calls_it(
+    end: Callable[[DfineryClient, Producer], Awaitable[Any]],
+    spooled: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> None:
+        told: list[Any] = []
+
+        async def ends(rejection: Rejection) -> None:
+            begun = asyncio.get_running_loop().time()
+            await end(client, producer)
+            assert asyncio.get_running_loop().time() < begun + 0.1
+            assert producer.stats().pending == 0
+            await asyncio.sleep(10)  # whoever closes from elsewhere waits for this
+            assert rejection.event is not None
+            told.append(rejection.event.properties)
+
+        async with client_of(FarEnd(refuses(1, 2))) as client:
+            async with client.producer(on_rejected=ends, spool=tmp_path if spooled else None) as producer:
+                for number in range(4):
+                    await producer.track(f"u{number}", numbered(number))
+                await producer.flush()
+                await asyncio.sleep(1)
+            assert told == [{"n": 1}, {"n": 2}]
+            report = await producer.aclose()
+        assert asyncio.get_running_loop().time() < 22
+        assert (report.delivered, report.rejected, report.pending) == (2, 2, 0)
+
+    spool_kit.virtually(scenario())
+    assert caplog.records == []
+    assert not spooled or spool_kit.rows_on_disk(tmp_path) == 0
+
+
+def test_callbacks_that_end_each_others_producers_do_not_wait_for_each_other(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        reports: list[Report] = []
+
+        async with client_of(FarEnd(lambda call: failed(40001))) as client:
+
+            async def ends(rejection: Rejection) -> None:
+                reports.extend([await each.aclose() for each in reversed(producers)])
+
+            producers = [client.producer(on_rejected=ends) for _ in range(2)]
+            for each in producers:
+                await each.track("u", "e")
+            await asyncio.sleep(1)
+        assert asyncio.get_running_loop().time() < 1.1
+        assert [report.rejected for report in reports] == [1] * 4
+
+    virtually(scenario())
+    assert caplog.records == []
+
+
+def test_what_a_callback_has_left_behind_waits_for_others() -> None:
+    async def scenario() -> None:
+        told: list[Rejection] = []
+        later: list[asyncio.Task[None]] = []
+
+        async def goes_on_later() -> None:
+            await asyncio.sleep(5)
+            await producer.track("u", "e")
+            await producer.aclose()
+            assert len(told) == 2
+
+        async def leaves_a_task(rejection: Rejection) -> None:
+            if not later:
+                later.append(asyncio.create_task(goes_on_later()))
+            await asyncio.sleep(1)
+            told.append(rejection)
+
+        async with client_of(FarEnd(lambda call: failed(40001))) as client:
+            producer = client.producer(on_rejected=leaves_a_task)
+            await producer.track("u", "e")
+            await producer.flush()
+            await asyncio.sleep(3)
+            await later[0]
 
     virtually(scenario())

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from dfinery_async.core.columns import LOG_ID, Kinds, typed_columns, wider_kind
-from dfinery_async.core.csv_rows import CsvRows
+from dfinery_async.core.csv_rows import CsvRows, Header
 from dfinery_async.core.taxonomy import DataType
 from dfinery_async.errors import ExportError
+from dfinery_async.redact import safe_text
 from dfinery_async.runtime.arrow import pa, pcsv
 from dfinery_async.runtime.arrow.cells import Misfit, arrow_type, bare_log_ids, inferred_kind, typed, without_null_words
 
@@ -24,7 +25,7 @@ class TextTable:
     """Columns of texts in a file.
 
     Args:
-        columns: their names; no two the same.
+        header: their names, no two the same.
         zone: time zone of datetimes that are written without one.
         unknown: places of columns whose kind nobody knows.
         file: where it is kept; closed with the table.
@@ -34,12 +35,13 @@ class TextTable:
         kinds: what the cells of the unknown columns are, by place; `None` where all are empty so far.
     """
 
-    def __init__(self, columns: Sequence[str], zone: dt.tzinfo, unknown: Sequence[int], file: BinaryIO) -> None:
+    def __init__(self, header: Header, zone: dt.tzinfo, unknown: Sequence[int], file: BinaryIO) -> None:
         self.rows: int = 0
         self.kinds: dict[int, DataType | None] = dict.fromkeys(unknown)
         self._zone = zone
         self._file = file
-        self._schema = pa.schema([(name, pa.string()) for name in columns])
+        self._secrets = header.secrets
+        self._schema = pa.schema([(name, pa.string()) for name in header.columns])
         self._sink = pa.PythonFile(file, mode="w")
         self._writer = pa.ipc.new_stream(self._sink, self._schema)
 
@@ -95,7 +97,7 @@ class TextTable:
 
     def _parse_strictly(self, block: bytes) -> Any:
         """Parse as rows are parsed. That is the measure; it also leaves out blank lines, and says what is wrong."""
-        rows = CsvRows(len(self._schema.names), before=self.rows)
+        rows = CsvRows(len(self._schema.names), before=self.rows, secrets=self._secrets)
         parsed = [*rows.feed(block), *rows.finish()]
         columns = (([row[place] or None for row in parsed]) for place in range(len(self._schema.names)))
         arrays = [pa.array(column, pa.string()) for column in columns]
@@ -159,7 +161,7 @@ class TypedTables:
                 column = typed(texts, kind, self._zone)
                 columns.append(without_null_words(column) if place in self._inferred_texts else column)
             except Misfit as misfit:
-                name = batch.schema.names[place]
+                name = safe_text(batch.schema.names[place])
                 raise ExportError(
                     f"row {before + misfit.row + 1}, column {name!r}: the cell is no {kind.value}; "
                     "give a taxonomy that calls the column a String, or take rows, which keep such a cell as text"
