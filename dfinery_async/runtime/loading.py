@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Set as AbstractSet
+from typing import Any, TypeAlias, cast
 
 from dfinery_async.errors import InvalidInputError
 from dfinery_async.models import Event, Identity, Stats
@@ -39,18 +39,40 @@ def check_source(source: object) -> None:
 
 
 async def pull(source: Source, track: Callable[[Identity | str, Event | str], Awaitable[object]]) -> int:
-    """Hand every pair of a source to `track`, which waits when there is no room. Returns how many there were."""
+    """Hand every pair of a source to `track`, which waits when there is no room. Returns how many there were.
+
+    Raises:
+        InvalidInputError: something that the source gave is no pair; what came before it was handed over.
+    """
     check_source(source)
     count = 0
     if isinstance(source, AsyncIterable):
-        async for identity, event in source:
+        async for pair in source:
+            identity, event = pair if pair.__class__ is tuple and len(pair) == 2 else _pair(pair, count)
             await track(identity, event)
             count += 1
     else:
-        for identity, event in source:
+        for pair in source:
+            identity, event = pair if pair.__class__ is tuple and len(pair) == 2 else _pair(pair, count)
             await track(identity, event)
             count += 1
     return count
+
+
+def _pair(given: object, index: int) -> tuple[Any, Any]:
+    """Return what a source gave as the pair that it should be, such as a list of two.
+
+    A dict with two keys, or a text of two letters, would pass for one: its keys or letters would be sent.
+    """
+    kind = type(given).__name__
+    if not isinstance(given, str | bytes | Mapping | AbstractSet):
+        try:
+            identity, event = cast("tuple[Any, Any]", given)
+        except (TypeError, ValueError):
+            pass
+        else:
+            return identity, event
+    raise InvalidInputError(f"must be a pair of identity and event, not {kind}", field=f"source[{index}]")
 
 
 class Reporter:

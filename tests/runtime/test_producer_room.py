@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,36 @@ def test_what_gives_no_pairs_is_named_before_anything_is_opened(wrong: Any, tmp_
                     assert producer.stats().accepted == 0
 
     spool_kit.virtually(scenario())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind"),
+    [
+        (None, "NoneType"),
+        ("ue", "str"),
+        (b"ue", "bytes"),
+        ({"identity": "u", "event": "e"}, "dict"),
+        ({"u", "e"}, "set"),
+        (("u",), "tuple"),
+        (("u", "e", "f"), "tuple"),
+        (Event("e"), "Event"),
+    ],
+)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_is_no_pair_is_named_with_its_place(wrong: Any, kind: str, *, is_async: bool) -> None:
+    async def slowly(pairs: list[Any]) -> AsyncIterator[Any]:
+        for pair in pairs:
+            yield pair
+
+    async def scenario() -> None:
+        async with client_of(FarEnd()) as client, client.producer() as producer:
+            pairs = [("u", "e"), ["u", "e"], wrong, ("u", "e")]
+            with pytest.raises(InvalidInputError) as caught:
+                await producer.track_many(slowly(pairs) if is_async else pairs)
+            assert str(caught.value) == f"source[2]: must be a pair of identity and event, not {kind}"
+            assert producer.stats().accepted == 2
+
+    virtually(scenario())
 
 
 def test_a_producer_says_where_tables_go() -> None:
