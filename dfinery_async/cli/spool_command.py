@@ -15,7 +15,7 @@ from dfinery_async.cli.exits import CliError, Exit
 from dfinery_async.cli.interrupts import run
 from dfinery_async.cli.load import Load, LoadResult
 from dfinery_async.cli.load_command import GIVE_UP_AFTER, ImportTokenFile, print_load
-from dfinery_async.cli.output import print_json, say, show_progress, warn
+from dfinery_async.cli.output import print_json, say, show_figure, show_progress, warn
 from dfinery_async.cli.progress import ProgressView
 from dfinery_async.cli.rates import LimitRate, calls_per_second
 from dfinery_async.cli.reading import Reading
@@ -102,7 +102,7 @@ def drop(
     if json:
         print_json({"dropped": units, "left": [slot.slot for slot in busy]})
     else:
-        print(f"dropped   {units:>12,}  units")
+        show_figure("dropped", f"{units:,}", "units")
     return Exit.INCOMPLETE if busy else Exit.OK
 
 
@@ -189,9 +189,10 @@ def _summary(slots: Sequence[SlotState]) -> dict[str, object]:
 def _show(slots: Sequence[SlotState]) -> None:
     known = sum(slot.units or 0 for slot in slots)
     if _units(slots) is None:
-        print(f"waiting        unknown  units in {len(slots)} slots, {known:,} of them in slots that are known")
+        where = f"units in {len(slots)} slots, {known:,} of them in slots that are known"
+        show_figure("waiting", "unknown", where)
     else:
-        print(f"waiting   {known:>12,}  units in {len(slots)} slots")
+        show_figure("waiting", f"{known:,}", f"units in {len(slots)} slots")
     for slot in slots:
         if slot.as_of is not None:
             note = f"in use by {_owner(slot)}, as of {since(slot.as_of)} ago"
@@ -205,9 +206,9 @@ def _show(slots: Sequence[SlotState]) -> None:
             note = ", ".join(f"{count:,} {name}" for name, count in counts if count) or "empty"
             note += f"; {slot.damaged:,} damaged and set aside" if slot.damaged else ""
         units = "" if slot.units is None else f"{slot.units:,}"
-        print(f"{slot.slot:<10}{units:>12}  {note}; {slot.bytes:,} bytes")
+        show_figure(slot.slot, units, f"{note}; {slot.bytes:,} bytes")
         for name in slot.aside:
-            print(f"{'':<24}{name}: damaged, moved aside")
+            show_figure("", "", f"{name}: damaged, moved aside")
 
 
 def _owner(slot: SlotState) -> str:
