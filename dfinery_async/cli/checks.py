@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from typing import Any, Final, Literal, TypeAlias
 
 from dfinery_async.cli.exits import Exit
-from dfinery_async.cli.output import print_json
+from dfinery_async.cli.output import print_json, show
 
 __all__ = ["Checks"]
 
 _Result: TypeAlias = Literal["ok", "warning", "failed", "not checked"]
 
 _SIGNS: Final[dict[_Result, str]] = {"ok": "+", "warning": "!", "failed": "x", "not checked": "-"}
-_LEAST_WIDTH: Final = 40
 
 
 class Checks:
@@ -62,7 +59,4 @@ class Checks:
         if self._as_json:
             return
         text = f"{detail}; {remedy}" if remedy else detail
-        head = f"{_SIGNS[result]} {result:<11}  {name:<12}  "
-        width = max(_LEAST_WIDTH, shutil.get_terminal_size().columns)
-        whole = textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head))
-        print(whole, flush=True)
+        show(text, f"{_SIGNS[result]} {result:<11}  {name:<12}  ")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dfinery_async.cli.emulate import started
 from dfinery_async.cli.exits import Exit
 from dfinery_async.cli.interrupts import interruptible, run
-from dfinery_async.cli.output import print_json, show_progress
+from dfinery_async.cli.output import print_json, show, show_progress
 from dfinery_async.cli.progress import ProgressView
 from dfinery_async.cli.purchases import Purchase, read_purchases
 from dfinery_async.cli.settings import NO_SERVICE, JsonFlag, UnusedService
@@ -139,9 +139,9 @@ def _print(tour: _Tour) -> None:
     dollars = sum(round(purchase.dollars * 100) for purchase in purchases) / 100
     each = report.delivered / max(1, report.requests)
     rate = report.delivered / report.seconds if report.seconds else 0.0
-    print("Real purchases of an online shop for CDs, 1997 to 1998, sent through the client")
-    print("to an emulator of the API on this machine, exported again, and compared.")
-    print()
+    show("Real purchases of an online shop for CDs, 1997 to 1998:")
+    show("sent to an emulator of the API on this machine, exported again, and compared.")
+    show("")
     for name, figure, note in (
         ("purchases", total, f"by {customers:,} customers, worth ${dollars:,.2f}"),
         (
@@ -154,10 +154,10 @@ def _print(tour: _Tour) -> None:
         ("agreed", tour.agreed, "in id, customer, time, amount and quantity"),
     ):
         shown = figure if isinstance(figure, str) else f"{figure:,}"
-        print(f"{name:<10}{shown:>8}  {note}")
-    print()
+        show(note, f"{name:<10}{shown:>8}  ")
+    show("")
     if tour.good:
-        print("What came back is what was sent.")
-        print("Next: dfinery emulate, dfinery load events --help")
+        show("What came back is what was sent.")
+        show("Next: dfinery emulate, dfinery load events --help")
     else:
-        print(f"What came back is not what was sent: {total - tour.agreed:,} purchases are missing or differ.")
+        show(f"What came back is not what was sent: {total - tour.agreed:,} purchases are missing or differ.")

@@ -45,7 +45,7 @@ def emulate(
         str | None, Parameter(help="File that holds the import token to take; by default one is made up.")
     ] = None,
     state: Annotated[
-        Path | None, Parameter(help="File that keeps events and profiles from one run to the next; written at the end.")
+        Path | None, Parameter(help="File that keeps events and profiles from one run to the next, saved as they come.")
     ] = None,
     taxonomy: Annotated[
         str | None, Parameter(help="File of what is registered (see typegen); what is not is refused with 40001.")

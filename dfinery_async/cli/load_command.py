@@ -14,7 +14,7 @@ from dfinery_async.cli.exits import CliError, Exit
 from dfinery_async.cli.grouped import GroupedReading
 from dfinery_async.cli.interrupts import interruptible, run
 from dfinery_async.cli.load import Load, LoadResult
-from dfinery_async.cli.output import print_json, show_progress
+from dfinery_async.cli.output import print_json, show_figure, show_progress
 from dfinery_async.cli.plan import plan_files, quota_of
 from dfinery_async.cli.progress import ProgressView
 from dfinery_async.cli.rates import LimitRate, calls_per_second
@@ -252,4 +252,4 @@ def print_load(result: LoadResult, unit: str) -> None:
     }
     for name, note in notes.items():
         figure = f"{books[name]:,.2f}" if name == "seconds" else f"{books[name]:,}"
-        print(f"{name:<10}{figure:>12}  {note}".rstrip())
+        show_figure(name, figure, note)

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from dfinery_async.cli.exits import CliError, Exit
 from dfinery_async.cli.interrupts import interruptible, run
-from dfinery_async.cli.output import print_json, show_progress
+from dfinery_async.cli.output import print_json, show_figure, show_progress
 from dfinery_async.cli.progress import ProgressView
 from dfinery_async.cli.rates import LimitRate, Quotas, calls_per_second, read_quotas
 from dfinery_async.cli.reading import Files, FormatOption, Reading, opened
@@ -173,4 +173,4 @@ def _print(figures: dict[str, Any]) -> None:
     for name, note in notes.items():
         if name != "unreadable" or figures[name]:
             figure = f"{figures[name]:,.2f}" if name == "seconds" else f"{figures[name]:,}"
-            print(f"{name:<10}{figure:>12}  {note}")
+            show_figure(name, figure, note)

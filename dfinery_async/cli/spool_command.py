@@ -15,13 +15,13 @@ from dfinery_async.cli.exits import CliError, Exit
 from dfinery_async.cli.interrupts import run
 from dfinery_async.cli.load import Load, LoadResult
 from dfinery_async.cli.load_command import GIVE_UP_AFTER, ImportTokenFile, print_load
-from dfinery_async.cli.output import print_json, say, show_progress, warn
+from dfinery_async.cli.output import print_json, say, show_figure, show_progress, warn
 from dfinery_async.cli.progress import ProgressView
 from dfinery_async.cli.rates import LimitRate, calls_per_second
 from dfinery_async.cli.reading import Reading
 from dfinery_async.cli.rejects import RejectsFile
 from dfinery_async.cli.settings import NO_SERVICE, JsonFlag, Service, UnusedService, open_client
-from dfinery_async.cli.texts import plain
+from dfinery_async.cli.texts import plain, since
 from dfinery_async.config import PacingConfig, SpoolConfig
 from dfinery_async.core.records import Record
 from dfinery_async.models import Report
@@ -38,8 +38,9 @@ app: App = App(name="spool", help="Look at what waits on disk, send it, or throw
 def status(folder: Folder, /, *, json: JsonFlag = False, _service: UnusedService = NO_SERVICE) -> Exit:
     """Show what waits on disk. Changes nothing.
 
-    A slot that a process uses can't be read: how much waits in it is unknown
-    (null with --json) until that process ends.
+    A slot that a process uses can't be read. The process tells every few
+    seconds how many units wait in it, while that changes: "as of" says when it
+    did so last (as_of with --json). Unknown (null) is what it has not told.
 
     Exit codes: 0 all could be told, or is in use; 1 something is damaged; 2 no folder of a spool.
     """
@@ -91,7 +92,7 @@ def drop(
     Exit codes: 0 all of it is gone; 1 something is in use, or you said no; 2 no folder of a spool.
     """
     slots = _look(folder)
-    units = sum(slot.units or 0 for slot in slots)
+    units = sum(slot.units or 0 for slot in slots if slot.owner is None)
     if not yes and not _agreed(units):
         return Exit.INCOMPLETE
     slots = drop_all(Path(folder))
@@ -101,7 +102,7 @@ def drop(
     if json:
         print_json({"dropped": units, "left": [slot.slot for slot in busy]})
     else:
-        print(f"dropped   {units:>12,}  units")
+        show_figure("dropped", f"{units:,}", "units")
     return Exit.INCOMPLETE if busy else Exit.OK
 
 
@@ -188,12 +189,16 @@ def _summary(slots: Sequence[SlotState]) -> dict[str, object]:
 def _show(slots: Sequence[SlotState]) -> None:
     known = sum(slot.units or 0 for slot in slots)
     if _units(slots) is None:
-        print(f"waiting        unknown  units in {len(slots)} slots, {known:,} of them in slots that can be read")
+        where = f"units in {len(slots)} slots, {known:,} of them in slots that are known"
+        show_figure("waiting", "unknown", where)
     else:
-        print(f"waiting   {known:>12,}  units in {len(slots)} slots")
+        show_figure("waiting", f"{known:,}", f"units in {len(slots)} slots")
     for slot in slots:
-        if slot.owner is not None:
-            note = f"in use by {_owner(slot)}, and can't be read until that ends"
+        if slot.as_of is not None:
+            note = f"in use by {_owner(slot)}, as of {since(slot.as_of)} ago"
+            note += "" if slot.oldest is None else f"; the oldest has waited for {since(slot.oldest)}"
+        elif slot.owner is not None:
+            note = f"in use by {_owner(slot)}, which has not told yet how much waits"
         elif slot.problem is not None:
             note = slot.problem
         else:
@@ -201,9 +206,9 @@ def _show(slots: Sequence[SlotState]) -> None:
             note = ", ".join(f"{count:,} {name}" for name, count in counts if count) or "empty"
             note += f"; {slot.damaged:,} damaged and set aside" if slot.damaged else ""
         units = "" if slot.units is None else f"{slot.units:,}"
-        print(f"{slot.slot:<10}{units:>12}  {note}; {slot.bytes:,} bytes")
+        show_figure(slot.slot, units, f"{note}; {slot.bytes:,} bytes")
         for name in slot.aside:
-            print(f"{'':<24}{name}: damaged, moved aside")
+            show_figure("", "", f"{name}: damaged, moved aside")
 
 
 def _owner(slot: SlotState) -> str:

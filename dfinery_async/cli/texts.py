@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 
-__all__ = ["clock", "plain", "size", "until"]
+__all__ = ["clock", "plain", "since", "size", "until"]
 
 
 def plain(text: str) -> str:
@@ -18,6 +18,12 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def since(moment: dt.datetime, now: dt.datetime | None = None) -> str:
+    """Write how long ago a moment was: in seconds, or as `h:mm:ss` from a minute on."""
+    seconds = max(0.0, ((now or dt.datetime.now(dt.UTC)) - moment).total_seconds())
+    return f"{seconds:.0f} s" if round(seconds) < 60 else clock(seconds)
 
 
 def until(seconds: float, now: dt.datetime | None = None) -> str:

@@ -54,18 +54,28 @@ class Shelf:
         last: highest number in it.
         noted: units that were found to be done.
         notes: and the notes that say so.
+        away: units that wait in it.
 
     Attributes:
         last: highest number that is committed.
+        away: units that are on disk alone.
         read_to: all up to here are in memory, or done.
         retired: whether the store was given back.
     """
 
     def __init__(
-        self, rank: int, first: int = 1, last: int = 0, noted: Iterable[int] = (), notes: Iterable[int] = ()
+        self,
+        rank: int,
+        first: int = 1,
+        last: int = 0,
+        *,
+        noted: Iterable[int] = (),
+        notes: Iterable[int] = (),
+        away: int = 0,
     ) -> None:
         self.rank = rank
         self.last: int = last
+        self.away: int = away
         self.read_to: int = first - 1
         self.retired: bool = False
         self._in_memory: deque[Work] = deque()  # in the order of their numbers, from the oldest that is not done
@@ -84,6 +94,11 @@ class Shelf:
     def finished(self) -> bool:
         """Whether all of it is done."""
         return self.caught_up and not self._in_memory
+
+    @property
+    def waiting(self) -> int:
+        """How many units of it are on disk and not done."""
+        return self.away + len(self._in_memory) - self._scattered
 
     @property
     def low(self) -> int:

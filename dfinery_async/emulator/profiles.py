@@ -20,10 +20,10 @@ from __future__ import annotations
 import random
 import string
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
 # In order of weight.
 IDENTITY_FIELDS: Final = ("external_id", "phone_no", "email", "kakao_user_id", "line_user_id")
@@ -47,6 +47,15 @@ class Profile:
     properties: Mapping[str, Any]
 
 
+class Known(NamedTuple):
+    """All people at a moment, in order of creation, what was known of each, and the keys that led to them."""
+
+    people: list[Person]
+    identities: list[dict[str, str]]
+    properties: list[dict[str, tuple[int, Any]]]
+    keys: dict[tuple[str, str], Person]
+
+
 class Person:
     """A profile in the making: properties with the number of the update that set them."""
 
@@ -65,6 +74,13 @@ class Person:
         """The one that this one has become by merges."""
         person = self
         while person._merged_into is not None:
+            person = person._merged_into
+        return person
+
+    def within(self, known: Container[Person]) -> Person:
+        """The one among `known` that this one had become when those were all there were; a deleted one is itself."""
+        person = self
+        while person not in known and person._merged_into is not None:
             person = person._merged_into
         return person
 
@@ -130,9 +146,12 @@ class People:
             if self._by_key.get(key) is person:
                 del self._by_key[key]
 
-    def keys(self) -> dict[Person, set[tuple[str, str]]]:
-        """All people in order of creation, each with the keys that lead there."""
-        return {person: {key for key in person.keys if self._by_key.get(key) is person} for person in self}
+    def known(self) -> Known:
+        """All people as they are now: whatever else there is to do with them can wait until nobody has to."""
+        people = list(self)
+        identities = [person.identities.copy() for person in people]
+        properties = [person.properties.copy() for person in people]
+        return Known(people, identities, properties, self._by_key.copy())
 
     def restore(self, person: Person, *, alive: bool) -> None:
         """Bring back one who was here before; a deleted one only keeps the unified id from being given again."""

@@ -17,6 +17,7 @@ from dfinery_async.emulator.assertions import Assertions
 from dfinery_async.emulator.desk import Desk
 from dfinery_async.emulator.faults import FaultBoard
 from dfinery_async.emulator.journal import Journal
+from dfinery_async.emulator.saving import Saver
 from dfinery_async.emulator.settings import Settings
 from dfinery_async.emulator.store import Store
 from dfinery_async.emulator.thread import ServerThread
@@ -227,9 +228,17 @@ class Emulator(Assertions):
             reset=self.reset,
         )
         app = App(self._api, self._board, record=self._journal.add, pages=pages(desk), stop=stop)
-        await serve(app, listener, self.settings.keep_alive, stop, ready)
-        if path is not None:
-            state.save(self._store, path)
+        if path is None:
+            await serve(app, listener, self.settings.keep_alive, stop, ready)
+            return
+        saver = Saver(self._store, path)
+        saving = asyncio.create_task(saver.while_running())
+        try:
+            await serve(app, listener, self.settings.keep_alive, stop, ready)
+        finally:
+            saver.end()
+            await saving
+        saver.finish()
 
 
 def _listen(port: int) -> socket.socket:

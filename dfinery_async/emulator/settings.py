@@ -36,7 +36,8 @@ class Settings:
         keep_alive: seconds that an idle connection stays open.
         clock: gives the time as seconds since 1970; a test passes its own to move time.
         seed: start of the random numbers for unified ids and for the chance of faults.
-        state: a file that keeps events and profiles between runs: read at the start if it exists, written at the stop.
+        state: a file that keeps events and profiles between runs: read at the start if it exists, written every few
+            seconds while something changes, and at the stop.
         keep_bodies: whether `requests` keep the parsed bodies; switch off for a heavy load.
         keep_requests: how many of the latest `requests` are kept; None keeps all.
         code_type: `code` as a string with `data` true ("Loading an event"), or as an integer with `data` null

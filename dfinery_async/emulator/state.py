@@ -1,7 +1,7 @@
 """Keeps the store in a file between runs: JSON Lines, people first, then events in order of arrival.
 
-The file holds what callers have sent, so only its owner may read it. It is written when the emulator stops; tokens,
-limits, faults and records are not part of it.
+The file holds what callers have sent, so only its owner may read it. It is written every few seconds while something
+changes, and when the emulator stops; tokens, limits, faults and records are not part of it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,22 @@ from typing import TYPE_CHECKING, Any, Final
 from dfinery_async.emulator.profiles import Person
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from dfinery_async.emulator.store import Store
 
 _FORMAT: Final = {"dfinery-emulator": 1}
+_AT_ONCE: Final = 64  # lines
 
 
-def save(store: Store, path: Path) -> None:
-    """Write the store to a file, which takes its name when it is whole.
+def save(store: Store, path: Path, breathe: Callable[[], None] = lambda: None) -> None:
+    """Write the store as it is now to a file, which takes its name when it is whole.
+
+    Args:
+        store: what is written; it may change meanwhile.
+        path: the file.
+        breathe: called after every few lines; what it raises ends the writing.
 
     Raises:
         OSError: it can't be written; what was there before is still there.
@@ -30,34 +36,57 @@ def save(store: Store, path: Path) -> None:
     aside = path.with_name(f"{path.name}.part")
     try:
         with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            for line in _lines(store):
+            for number, line in enumerate(_lines(store, breathe)):
+                if number % _AT_ONCE == 0:
+                    breathe()
                 file.write(json.dumps(line) + "\n")
         aside.replace(path)
-    except OSError:
+    except BaseException:
         aside.unlink(missing_ok=True)
         raise
 
 
-def _lines(store: Store) -> Iterator[dict[str, Any]]:
-    people, events = store.content()
-    everyone = dict.fromkeys([*people, *(stored.person.current for stored in events)])
+def _lines(store: Store, breathe: Callable[[], None]) -> Iterator[dict[str, Any]]:
+    known, events = store.content()
+    people = set(known.people)
+    gone: dict[Person, None] = {}  # deleted ones, of whom only the events are left; they change no more
+    for number, stored in enumerate(events):
+        if number % _AT_ONCE == 0:
+            breathe()
+        if (person := stored.person.within(people)) not in people:
+            gone[person] = None
+    keys: dict[Person, list[tuple[str, str]]] = {}
+    for key, person in known.keys.items():
+        keys.setdefault(person, []).append(key)
     yield {**_FORMAT}
-    for person in everyone:
-        yield {
-            "unified_id": person.unified_id,
-            "identities": person.identities,
-            # The keys that lead to this one; none when it was deleted and only its events are left.
-            "keys": sorted(people.get(person, ())),
-            "properties": person.properties,
-            "alive": person in people,
-        }
+    for person, identities, properties in zip(known.people, known.identities, known.properties, strict=True):
+        yield _person_line(person, identities, properties, keys.get(person, ()), alive=True)
+    for person in gone:
+        yield _person_line(person, person.identities, person.properties, (), alive=False)
     for stored in events:
         yield {
             "event": stored.event,
-            "unified_id": stored.person.current.unified_id,
+            "unified_id": stored.person.within(people).unified_id,
             "arrived": stored.arrived,
             "together": stored.together,
         }
+
+
+def _person_line(
+    person: Person,
+    identities: dict[str, str],
+    properties: dict[str, tuple[int, Any]],
+    keys: Iterable[tuple[str, str]],
+    *,
+    alive: bool,
+) -> dict[str, Any]:
+    return {
+        "unified_id": person.unified_id,
+        "identities": identities,
+        "keys": sorted(keys),
+        "properties": properties,
+        "alive": alive,
+    }
 
 
 def load(store: Store, path: Path) -> None:

@@ -15,7 +15,7 @@ from dfinery_async.emulator.shapes import is_array
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from dfinery_async.emulator.profiles import Person, Profile
+    from dfinery_async.emulator.profiles import Known, Person, Profile
 
 
 class Kind(Enum):
@@ -103,9 +103,14 @@ class Columns:
 
 
 class Store:
-    """Events and profiles. Server and test threads share it, so each method locks."""
+    """Events and profiles. Server and test threads share it, so each method locks.
+
+    Attributes:
+        changes: how often something was changed.
+    """
 
     def __init__(self, seed: int) -> None:
+        self.changes: int = 0
         self._lock = threading.Lock()
         self._seed = seed
         self._clear()
@@ -119,6 +124,7 @@ class Store:
     def reset(self) -> None:
         """Forget everything."""
         with self._lock:
+            self.changes += 1
             self._clear()
 
     def add_events(
@@ -126,6 +132,7 @@ class Store:
     ) -> None:
         """Take the events of one request; `unique` leaves out those whose log id was taken before."""
         with self._lock:
+            self.changes += 1
             person = self._people.find(identity)
             for event in events:
                 log_id = event["event_log_id"].lower()
@@ -137,17 +144,20 @@ class Store:
     def upsert(self, identity: Mapping[str, str]) -> None:
         """Create or update a unified profile."""
         with self._lock:
+            self.changes += 1
             self._people.find(identity)
 
     def update(self, identity: Mapping[str, str], properties: Mapping[str, Any]) -> None:
         """Set user properties."""
         with self._lock:
+            self.changes += 1
             self._people.update(identity, properties)
             Columns.learn(self._columns.user, properties)
 
     def delete(self, external_id: str) -> None:
         """Delete a unified profile."""
         with self._lock:
+            self.changes += 1
             self._people.delete(external_id)
 
     def events(self) -> list[dict[str, Any]]:
@@ -160,10 +170,10 @@ class Store:
         with self._lock:
             return [person.profile() for person in self._people]
 
-    def content(self) -> tuple[dict[Person, set[tuple[str, str]]], list[StoredEvent]]:
-        """All that is kept: the people with the keys that lead to them, and the events."""
+    def content(self) -> tuple[Known, list[StoredEvent]]:
+        """All that is kept now: the people, and the events."""
         with self._lock:
-            return self._people.keys(), list(self._events)
+            return self._people.known(), list(self._events)
 
     def restore_person(self, person: Person, *, alive: bool) -> None:
         """Bring back a person of an earlier run."""

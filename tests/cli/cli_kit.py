@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +58,26 @@ def start(*arguments: str, env: dict[str, str] | None = None, before: str = "") 
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", f"{before}\n{MAIN}", *arguments]
     return subprocess.Popen(command, env=environment(env), text=True, stdin=pipe, stdout=pipe, stderr=pipe)
+
+
+def on_a_terminal(columns: int, env: dict[str, str], *arguments: str, results: bool = False) -> tuple[int, list[str]]:
+    """Run a command on a terminal of its own: its exit code, and every line that it drew, each as often as drawn.
+
+    Standard output is the terminal too where `results` are wanted.
+    """
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **env},
+        stdin=theirs, stdout=theirs if results else subprocess.PIPE, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    drawn = b""
+    with process, contextlib.suppress(OSError):  # reading fails when the other end of a terminal is gone
+        while piece := os.read(ours, 65536):
+            drawn += piece
+    os.close(ours)
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in re.split(r"[\r\n]", drawn.decode())]
+    assert "\x1b" not in "".join(lines)
+    return process.returncode, lines

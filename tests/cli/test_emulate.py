@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shlex
 import signal
 import socket
+import time
 
 import httpx
 import pytest
@@ -67,6 +69,24 @@ def test_what_came_is_there_in_the_next_run(tmp_path):
             process.send_signal(signal.SIGTERM)
 
     assert found == [0, 1]
+
+
+def test_a_state_outlives_a_kill(tmp_path):
+    path = tmp_path / "state.jsonl"
+    with start("emulate", "--json", "--state", str(path)) as process:
+        assert process.stdout is not None
+        asyncio.run(send(json.loads(process.stdout.readline())))
+        deadline = time.monotonic() + 20
+        while not path.exists() and time.monotonic() < deadline:
+            os.sched_yield()
+        process.kill()
+    with start("emulate", "--json", "--state", str(path)) as process:
+        assert process.stdout is not None
+        settings = json.loads(process.stdout.readline())
+        kept = httpx.get(f"{settings['base_url']}/page/live", trust_env=False).json()["stored"]["events"]
+        process.send_signal(signal.SIGTERM)
+
+    assert kept == 1
 
 
 def test_a_port_in_use(dfinery):

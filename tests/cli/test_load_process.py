@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import pty
 import re
 import signal
-import struct
-import subprocess
-import termios
 from typing import Any
 
 import pytest
-from cli_kit import COMMAND, ROOT, books, event_file, event_line, start
+from cli_kit import books, event_file, event_line, on_a_terminal, start
 
-from dfinery_async.emulator import Emulator, Fault
+from dfinery_async.emulator import Fault
 
 
 def test_standard_input(emulator):
@@ -71,31 +64,10 @@ def test_two_interrupts_stop_at_once(emulator):
     assert (report["delivered"], report["dropped"], report["requests"]) == (0, 1, 1)
 
 
-def drawn_on_a_terminal(columns: int, emulator: Emulator, *arguments: str) -> tuple[int, list[str]]:
-    """Run a command on a terminal of its own: its exit code, and every line that it drew, each as often as drawn."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    env = {**emulator.environment, "TERM": "xterm-256color"}
-    process = subprocess.Popen(
-        [*COMMAND, *arguments],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **env},
-        stdin=theirs, stdout=subprocess.PIPE, stderr=theirs,
-    )  # fmt: skip
-    os.close(theirs)
-    drawn = b""
-    with process, contextlib.suppress(OSError):  # reading fails when the other end of a terminal is gone
-        while piece := os.read(ours, 65536):
-            drawn += piece
-    os.close(ours)
-    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in re.split(r"[\r\n]", drawn.decode())]
-    assert "\x1b" not in "".join(lines)
-    return process.returncode, lines
-
-
 @pytest.mark.parametrize("columns", [40, 80, 120, 140])
 def test_progress_on_a_terminal(emulator, tmp_path, columns):
     file = event_file(tmp_path / "a\x1b[31mred.jsonl", 50)
-    code, drawn = drawn_on_a_terminal(columns, emulator, "load", "events", str(file))
+    code, drawn = on_a_terminal(columns, emulator.environment, "load", "events", str(file))
 
     text = "\n".join(drawn)
     assert code == 0
@@ -110,7 +82,7 @@ def test_progress_on_a_terminal(emulator, tmp_path, columns):
 def test_progress_while_the_quota_is_waited_for(emulator, tmp_path, columns):
     emulator.inject(Fault("throttle", seconds=0.5, times=1))
     file = event_file(tmp_path / "e.jsonl", 50)
-    code, drawn = drawn_on_a_terminal(columns, emulator, "load", "events", str(file))
+    code, drawn = on_a_terminal(columns, emulator.environment, "load", "events", str(file))
 
     waiting = [line.rstrip() for line in drawn if "waiting" in line]
     form = re.compile(r"waiting: the quota is used up( until (\S+ )?\d\d:\d\d:\d\d, in 0:00:0\d)?")

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import re
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +13,9 @@ import pytest
 from cli_kit import event_file, event_line, start
 
 from dfinery_async.cli import load_command
+from dfinery_async.core.spool_figures import Figures, line_of
 from dfinery_async.emulator import Emulator, Fault
+from dfinery_async.runtime.spool.slots import claim
 
 AGAIN = 4 * 64
 """Events that a kill makes come twice at the most: of 64 requests in the air, and of those just answered."""
@@ -244,9 +248,8 @@ def test_a_spool_in_use_is_named_and_left_alone(dfinery, emulator, tmp_path):
             os.sched_yield()
         code, output, errors = dfinery("spool", "status", spool)
         assert (code, errors) == (0, "")
-        assert f"in use by process {child.pid}, and can't be read until that ends" in output
-        assert output.split()[:2] == ["waiting", "unknown"]
-        assert json.loads(dfinery("spool", "status", spool, "--json")[1])["units"] is None
+        assert f"in use by process {child.pid}, as of " in output
+        assert output.split()[:2] == ["waiting", "0"]
         file = event_file(tmp_path / "e.jsonl", 3)
         code, output, errors = dfinery("load", "events", file, "--spool", spool, "--json")
         assert (code, json.loads(output)["exit"]) == (1, 1)
@@ -259,3 +262,52 @@ def test_a_spool_in_use_is_named_and_left_alone(dfinery, emulator, tmp_path):
         assert [each.name for each in spool.iterdir()] == ["slot-000"]
         child.communicate()
         assert child.returncode == 0
+
+
+def test_what_waits_in_a_running_process_is_told_and_not_what_a_dead_one_said(dfinery, emulator, tmp_path):
+    spool = tmp_path / "spool"
+    emulator.inject(Fault("hang"))
+    file = event_file(tmp_path / "e.jsonl", 30)
+    with start("load", "events", str(file), "--spool", str(spool), env=emulator.environment) as child:
+        deadline = time.monotonic() + 20
+        while (told := json.loads(dfinery("spool", "status", spool, "--json")[1])).get("units") != 30:
+            assert time.monotonic() < deadline, told
+            os.sched_yield()
+        (slot,) = told["slots"]
+        assert (slot["owner"], slot["problem"], slot["events"]) == (child.pid, "in use", None)
+        age = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(slot["as_of"])
+        assert dt.timedelta(0) <= age < dt.timedelta(seconds=20)
+        assert slot["oldest"] <= slot["as_of"]
+        code, output, errors = dfinery("spool", "status", spool)
+        assert (code, errors) == (0, "")
+        assert output.split()[:6] == ["waiting", "30", "units", "in", "1", "slots"]
+        assert re.search(
+            rf"in use by process {child.pid}, as of [0-9]+ s ago; the oldest has waited for [0-9]+ s; [0-9,]+ bytes",
+            output,
+        )
+        code, output, _ = dfinery("spool", "drop", spool, "--yes", "--json")
+        assert (code, json.loads(output)) == (1, {"dropped": 0, "left": ["slot-000"]})
+        child.kill()
+        child.communicate()
+
+    lock = spool / "slot-000" / "lock"
+    assert b'"units":30' in lock.read_bytes()
+    lock.write_bytes(line_of(Figures(units=7, oldest=None, moment=0.0)))
+    (slot,) = json.loads(dfinery("spool", "status", spool, "--json")[1])["slots"]
+    assert (slot["units"], slot["events"], slot["owner"], slot["as_of"]) == (30, 30, None, None)
+    assert lock.read_bytes() == b""
+
+
+def test_an_owner_that_tells_nothing_is_unknown(dfinery, tmp_path):
+    slot = claim(tmp_path / "spool")
+    try:
+        for more in (b"", b"\n", b"00000000 {}\n", b'00000000 {"units":7,"oldest":null,"moment":0.0}\n'):
+            with (slot.folder / "lock").open("ab") as lock:
+                lock.write(more)
+            code, output, errors = dfinery("spool", "status", tmp_path / "spool")
+            assert (code, errors) == (0, "")
+            assert output.split()[:2] == ["waiting", "unknown"]
+            assert f"in use by process {os.getpid()}, which has not told yet how much waits" in output
+            assert json.loads(dfinery("spool", "status", tmp_path / "spool", "--json")[1])["units"] is None
+    finally:
+        slot.release()

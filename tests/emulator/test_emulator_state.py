@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import logging
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from emulator_kit import (
@@ -21,7 +24,8 @@ from emulator_kit import (
     running,
 )
 
-from dfinery_async.emulator import Emulator
+from dfinery_async.emulator import Emulator, saving, state
+from dfinery_async.emulator.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,3 +94,112 @@ def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path, text: 
         emulator.start()
     emulator.wait()
     assert path.read_text(encoding="utf-8") == text
+
+
+def names_in(path: Path) -> list[str]:
+    """The ids of the events that a file holds now; it is whole whenever it is read."""
+    with path.open(encoding="utf-8") as file:
+        lines = [json.loads(line) for line in file]
+    return [line["event"]["event_log_id"] for line in lines if "event" in line]
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - nobody tells when a file is written
+            await asyncio.sleep(0)
+
+
+@pytest.mark.asyncio
+async def test_what_comes_is_saved_while_the_server_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saving, "_EVERY", 0.02)
+    path = tmp_path / "state.jsonl"
+    async with running(state=path) as (emulator, client):
+        for number in range(1, 4):
+            await client.post(EVENTS, json=events_body(event(), external_id="u"))
+            await until(lambda number=number: path.exists() and len(names_in(path)) == number)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        await until(lambda: list(tmp_path.iterdir()) == [path])
+        copy = tmp_path / "copy.jsonl"
+        copy.write_bytes(path.read_bytes())
+        async with running(state=copy) as (other, _):
+            assert (other.events, other.profiles) == (emulator.events, emulator.profiles)
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_written_while_nothing_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saving, "_EVERY", 0.001)
+    path = tmp_path / "state.jsonl"
+    async with running(state=path) as (_, client):
+        await client.get("/")
+        assert not path.exists()
+        await client.post(IDENTITIES, json=person_body(email="m@example.com"))
+        await until(path.exists)
+        await until(lambda: list(tmp_path.iterdir()) == [path])
+        written = path.stat()
+        for _ in range(20):
+            await client.get("/")
+        assert path.stat().st_ino == written.st_ino
+
+
+@pytest.mark.asyncio
+async def test_a_save_that_has_begun_does_not_hold_up_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saving, "_EVERY", 0.001)
+    monkeypatch.setattr(saving, "_BREATH", 60.0)
+    path = tmp_path / "state.jsonl"
+    async with running(state=path) as (_, client):
+        await client.post(EVENTS, json=events_body(event(), external_id="u"))
+        await until((tmp_path / "state.jsonl.part").exists)
+        await client.post(EVENTS, json=events_body(event(), external_id="u"))
+        assert not path.exists()
+
+    assert len(names_in(path)) == 2
+    assert not (tmp_path / "state.jsonl.part").exists()
+
+
+@pytest.mark.asyncio
+async def test_a_save_that_fails_is_told_once_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(saving, "_EVERY", 0.001)
+    tries = []
+    save = state.save
+
+    def failing(*arguments: Any) -> None:
+        tries.append(arguments)
+        if len(tries) < 4:
+            raise OSError(28, "No space left on device")
+        save(*arguments)
+
+    monkeypatch.setattr(state, "save", failing)
+    path = tmp_path / "state.jsonl"
+    with caplog.at_level(logging.WARNING, "dfinery_async.emulator"):
+        async with running(state=path) as (_, client):
+            await client.post(EVENTS, json=events_body(event(), external_id="u"))
+            await until(path.exists)
+
+    told = "the state can't be written: no space left on device; it is as it was before, and tried again"
+    assert [record.getMessage() for record in caplog.records] == [told]
+
+
+def test_what_changes_during_a_save_is_not_in_it(tmp_path: Path) -> None:
+    store = Store(1)
+    first, second = event(), event()
+    store.add_events({"external_id": "gone"}, [first], arrived=1, unique=False)
+    store.add_events({"email": "m@example.com"}, [second], arrived=2, unique=False)
+    store.update({"email": "m@example.com"}, {"a": 1})
+    before, events = store.profiles(), store.events()
+    changed = False
+
+    def change() -> None:
+        nonlocal changed
+        if not changed:
+            changed = True
+            store.delete("gone")
+            store.update({"external_id": "new", "email": "m@example.com"}, {"b": 2})
+            store.add_events({"external_id": "late"}, [event()], arrived=3, unique=False)
+
+    state.save(store, tmp_path / "state.jsonl", change)
+    assert changed
+    other = Store(1)
+    state.load(other, tmp_path / "state.jsonl")
+    assert (other.profiles(), other.events()) == (before, events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import msgspec
 from dfinery_async.core.spool_rows import read_note
 from dfinery_async.errors import SpoolError
 from dfinery_async.runtime.spool.files import beside
-from dfinery_async.runtime.spool.slots import Slot, existing, owner_of, take
+from dfinery_async.runtime.spool.slots import Slot, existing, figures_of, owner_of, take
 
 __all__ = ["SlotState", "drop_all", "look"]
 
@@ -23,6 +24,8 @@ _NOTHING = {"units": 0, "events": 0, "identities": 0, "profiles": 0, "damaged": 
 
 class SlotState(msgspec.Struct, frozen=True, kw_only=True):
     """What is in one slot; counts are `None` where they can't be told, as it is in use or damaged.
+
+    Of one in use its owner tells how many units wait, every few seconds while that changes.
 
     Attributes:
         slot: its name.
@@ -35,6 +38,8 @@ class SlotState(msgspec.Struct, frozen=True, kw_only=True):
         damaged: units that could not be read and were set aside.
         aside: names of damaged files that were moved aside.
         problem: why the counts can't be told.
+        as_of: when the owner of one in use told the figures.
+        oldest: since when, as the owner knows, the oldest unit waits.
     """
 
     slot: str
@@ -47,6 +52,8 @@ class SlotState(msgspec.Struct, frozen=True, kw_only=True):
     damaged: int | None = None
     aside: list[str] = []
     problem: str | None = None
+    as_of: dt.datetime | None = None
+    oldest: dt.datetime | None = None
 
 
 def look(root: Path) -> list[SlotState]:
@@ -61,6 +68,7 @@ def look(root: Path) -> list[SlotState]:
         if slot is None:
             state["owner"] = owner_of(folder) or 0
             state["problem"] = "in use"
+            state |= _told(folder)
         else:
             try:
                 state |= _counts(folder / "spool.db")
@@ -102,6 +110,17 @@ def _files(folder: Path) -> dict[str, Any]:
     names = [path for path in folder.glob("spool.db*") if path.is_file()]
     aside = sorted(path.name for path in names if ".corrupt-" in path.name and not path.name.endswith("-wal"))
     return {"bytes": sum(path.stat().st_size for path in names), "aside": aside}
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    if (told := figures_of(folder)) is None:
+        return {}
+    oldest = None if told.oldest is None else _moment(told.oldest)
+    return {"units": told.units, "as_of": _moment(told.moment), "oldest": oldest}
+
+
+def _moment(seconds: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC)
 
 
 def _counts(path: Path) -> dict[str, Any]:

@@ -151,6 +151,7 @@ class Placement:
 
     def _send_away(self, receipt: Receipt, seq: int) -> None:
         self._books.put_away(receipt)
+        self.own.away += 1
         self._epochs.went(seq, receipt.epoch)
         receipt.payload, receipt.seq = None, seq
         self._held[seq] = receipt  # as long as anybody holds it
@@ -172,6 +173,7 @@ class Placement:
     def bring_back(self, rank: int, window: Window) -> None:
         """Take in what was read."""
         shelf, now = self.shelves[rank], self._time()
+        shelf.away = 0 if window.up_to is None else max(0, shelf.away - len(window.units) - window.damaged)
         for unit in window.units:
             seq = rank * RANK + unit.seq
             epoch = self._epochs.of(seq)

@@ -2,10 +2,14 @@
 
 A slot is owned by whoever holds flock(2) on its lock file. The lock is not on the database: SQLite's own locks vanish
 as soon as anything in the process opens and closes that file. It ends with the process, however that ends.
+
+The lock file says who its owner is, in its first line, and how much waits, in its second. Both are the word of whoever
+holds the lock: who takes it empties the file, and who finds it free believes nothing of what a dead owner left there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -14,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from dfinery_async.core.spool_figures import Figures, line_of, read_line
 from dfinery_async.errors import SpoolError, SpoolLocked
 from dfinery_async.runtime.spool import forks
 from dfinery_async.runtime.spool.files import make_folder
@@ -23,13 +28,16 @@ try:
 except ImportError:  # pragma: no cover - Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Slot", "claim", "existing", "owner_of", "slot_folder", "take", "take_over"]
+__all__ = ["Slot", "claim", "existing", "figures_of", "owner_of", "slot_folder", "take", "take_over"]
 
 MOST: Final = 256
 """Slots in one folder."""
 
 _NAME: Final = re.compile(r"slot-(\d{3})")
-_FLAGS: Final = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_PLAIN: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | _PLAIN
+_LONGEST: Final = 4096  # bytes of a lock file
+_TRIES: Final = 5  # a line that was read while it was written is read again
 
 
 class Slot:
@@ -43,6 +51,12 @@ class Slot:
         self.folder = folder
         self._lock = lock
         forks.guard(self)
+
+    def tell(self, figures: Figures) -> None:
+        """Tell others how much waits. It is not worth a sync, nor an error: what can't be written is left out."""
+        if self._lock >= 0:
+            with contextlib.suppress(OSError):
+                os.pwrite(self._lock, _owner_line() + line_of(figures), 0)
 
     def release(self) -> None:
         """Give it back."""
@@ -95,11 +109,37 @@ def existing(root: Path) -> list[Path]:
 
 def owner_of(folder: Path) -> int | None:
     """Return the process that owns a slot, as far as it said so."""
+    words = _lines(folder)[0].split()
+    return int(words[0]) if words and words[0].isdigit() else None
+
+
+def figures_of(folder: Path) -> Figures | None:
+    """Return how much waits in a slot that somebody owns, as far as the owner has said so."""
+    for _ in range(_TRIES):
+        lines = _lines(folder)
+        if len(lines) < 2:
+            return None
+        if (figures := read_line(lines[1])) is not None:
+            return figures
+    return None
+
+
+def _lines(folder: Path) -> list[bytes]:
+    """Return the lines of a lock file, one at the least."""
     try:
-        words = (folder / "lock").read_text(encoding="ascii", errors="replace").split()
+        lock = os.open(folder / "lock", os.O_RDONLY | os.O_NONBLOCK | _PLAIN)
     except OSError:
-        return None
-    return int(words[0]) if words and words[0].isdecimal() else None
+        return [b""]
+    try:
+        return os.read(lock, _LONGEST).splitlines() or [b""]
+    except OSError:
+        return [b""]
+    finally:
+        os.close(lock)
+
+
+def _owner_line() -> bytes:
+    return f"{os.getpid()} {socket.gethostname()}\n".encode("ascii", "replace")
 
 
 def slot_folder(root: Path, number: int) -> Path:
@@ -126,7 +166,7 @@ def take(folder: Path) -> Slot | None:
     os.fchmod(lock, 0o600)
     try:
         os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()} {socket.gethostname()}\n".encode("ascii", "replace"), 0)
+        os.pwrite(lock, _owner_line(), 0)
     except OSError:
         pass  # a full disk: the lock holds without the note as well
     return Slot(folder, lock)

@@ -19,6 +19,7 @@ from dfinery_async.core.spool_shelf import Shelf
 from dfinery_async.core.work import Work
 from dfinery_async.errors import SpoolError, SpoolFull
 from dfinery_async.runtime.receipts import Receipt
+from dfinery_async.runtime.spool.notices import Notices
 from dfinery_async.runtime.spool.placement import Entry, Keeper, Placement, Waiter
 from dfinery_async.runtime.spool.queue import Job, Queue
 from dfinery_async.runtime.spool.sleeper import Sleeper
@@ -72,6 +73,7 @@ class Spool:
         self._placement = Placement(delivery, books, keeper)
         self._stores = Stores(config, binding)
         self._worker = Worker()
+        self._notices = Notices(self._stores, self._worker)
         self._queue = Queue(keeper)
         self._done: dict[int, list[Sequence[int]]] = {}  # numbers that are to be noted, by rank
         self._job: Job | None = None
@@ -251,6 +253,8 @@ class Spool:
         for shelf in self._placement.shelves[:-1]:
             if shelf.finished and not shelf.retired and shelf.rank not in self._done:
                 await self._retire(shelf)
+        if not self._ended:
+            await self._notices.tell(self._placement.shelves)
         if idle and not self._ended:
             await self._rest()
 
@@ -281,6 +285,7 @@ class Spool:
             await self._clean_up()
             if not (self._queue or self._done or self._ended):
                 self._untidy = await self._worker.run(self._stores.tidy)
+                await self._notices.tell(self._placement.shelves, at_rest=True)
                 self._tell_space()
 
     async def _clean_up(self, deadline: float | None = None) -> None:
@@ -376,6 +381,7 @@ class Spool:
                 continue
             state = await self._worker.run(partial(self._stores.reopen, shelf.rank, shelf.last, shelf.read_to))
             count, size = count + state.units, size + state.size
+            shelf.away = min(shelf.away, state.units)
             if state.kept is not None:
                 shelf.lose(state.kept)
         self._placement.recount(count, size)

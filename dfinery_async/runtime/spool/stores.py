@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from dfinery_async.config import SpoolConfig
+from dfinery_async.core.spool_figures import Figures
 from dfinery_async.core.spool_shelf import Shelf
 from dfinery_async.errors import SpoolCorrupt, SpoolError
 from dfinery_async.runtime.spool.files import check_disk
@@ -99,7 +100,7 @@ class Stores:
             raise
         founds = [*inherited, found]
         shelves = [
-            Shelf(rank, first=each.first, last=each.last, noted=each.done, notes=each.notes)
+            Shelf(rank, each.first, each.last, noted=each.done, notes=each.notes, away=each.units)
             for rank, each in enumerate(founds)
         ]
         units, size = sum(each.units for each in founds), sum(each.size for each in founds)
@@ -153,6 +154,12 @@ class Stores:
     def read(self, rank: int, after: int, most: int, most_bytes: int) -> Window:
         """Read units of one store in order."""
         return self._at(rank).read(after, most, most_bytes)
+
+    def tell(self, figures: Mapping[int, Figures]) -> None:
+        """Tell others how much waits in stores, by rank."""
+        for rank, each in figures.items():
+            if (place := self._places[rank] if rank < len(self._places) else None) is not None:
+                place[0].tell(each)
 
     def tidy(self) -> bool:
         """Give room back to the disk. Returns whether there is more of that."""
