@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from typing import Any
 
 from dfinery_async.core import codec
@@ -15,8 +15,16 @@ from dfinery_async.values import check_properties, moment_text
 __all__ = ["check_events", "check_user_properties", "event_receipt", "identity_receipt", "profile_receipt"]
 
 
-def event_receipt(identity: Identity | str, event: Event | str, now: float) -> tuple[bytes, Receipt]:
-    """Return the user's key and the receipt of an event that is handed over at the monotonic time `now`.
+def event_receipt(
+    identity: Identity | str, event: Event | str, now: float, make: Callable[..., Receipt] = Receipt
+) -> tuple[bytes, Receipt]:
+    """Return the user's key and the receipt of an event that is handed over.
+
+    Args:
+        identity: whose it is.
+        event: the event.
+        now: monotonic time.
+        make: makes the receipt.
 
     Raises:
         InvalidInputError: a value that the API has no room for.
@@ -26,21 +34,25 @@ def event_receipt(identity: Identity | str, event: Event | str, now: float) -> t
         event = Event.of(event)
     payload = codec.encode_event(event)
     items = event.items
-    return key, Receipt("events", payload, len(payload), 0 if items is None else len(items), now)
+    return key, make("events", payload, len(payload), 0 if items is None else len(items), now)
 
 
-def identity_receipt(identity: Identity | str, now: float) -> tuple[bytes, Receipt]:
+def identity_receipt(
+    identity: Identity | str, now: float, make: Callable[..., Receipt] = Receipt
+) -> tuple[bytes, Receipt]:
     """Return the same for the creation or update of a unified profile."""
     key = codec.encode_user(identity)
-    return key, Receipt("identities", None, len(key), 0, now, moment_text(clock.wall()))
+    return key, make("identities", None, len(key), 0, now, moment_text(clock.wall()))
 
 
-def profile_receipt(identity: Identity | str, properties: Mapping[str, Any], now: float) -> tuple[bytes, Receipt]:
+def profile_receipt(
+    identity: Identity | str, properties: Mapping[str, Any], now: float, make: Callable[..., Receipt] = Receipt
+) -> tuple[bytes, Receipt]:
     """Return the same for an update of user properties."""
     key = codec.encode_user(identity)
     checked = check_user_properties(properties)
     size = len(codec.profile_body(b"", checked, ""))
-    return key, Receipt("profiles", checked, size, 0, now, moment_text(clock.wall()))
+    return key, make("profiles", checked, size, 0, now, moment_text(clock.wall()))
 
 
 def check_events(events: Event | str | Iterable[Event | str]) -> list[Event]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import warnings
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 from types import TracebackType
 from typing import Any, Self
@@ -74,6 +74,7 @@ class Producer:
         self._sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # all but telling rejections
         self._failure: DfineryError | None = None
         self._place = Place()
+        self._receipt: Callable[..., Receipt] = Receipt
         self._time = asyncio.get_running_loop().time
         self._since_yield = 0
         self._warnings = Seldom(_log)
@@ -114,7 +115,7 @@ class Producer:
                 which. What was accepted before is kept, and `client.set_tokens` lets it go on.
             ClientClosed: the producer was closed, or belongs to another event loop or process.
         """
-        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began())
+        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began(), self._receipt)
         if (turn := self._offer(key, receipt)) is not None:
             await turn
         return receipt
@@ -127,7 +128,7 @@ class Producer:
             QueueFull: there is no room.
             ClientClosed: the producer was closed.
         """
-        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began())
+        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began(), self._receipt)
         self._check_open()
         if self._room.has(receipt):
             self._enter(key, receipt)
@@ -156,7 +157,7 @@ class Producer:
 
         Neighbouring calls for the same identity that wait become one request. Raises as `track` does.
         """
-        key, receipt = identity_receipt(identity, self._dispatcher.turn_began())
+        key, receipt = identity_receipt(identity, self._dispatcher.turn_began(), self._receipt)
         if (turn := self._offer(key, receipt)) is not None:
             await turn
         return receipt
@@ -166,7 +167,7 @@ class Producer:
 
         Neighbouring updates of a user that wait become one request, in which later values win. Raises as `track` does.
         """
-        key, receipt = profile_receipt(identity, properties, self._dispatcher.turn_began())
+        key, receipt = profile_receipt(identity, properties, self._dispatcher.turn_began(), self._receipt)
         if (turn := self._offer(key, receipt)) is not None:
             await turn
         return receipt

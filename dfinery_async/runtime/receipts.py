@@ -10,23 +10,19 @@ from dfinery_async.core.work import Work
 from dfinery_async.errors import DeliveryError, DfineryError
 from dfinery_async.models import Delivery
 
-__all__ = ["Receipt"]
+__all__ = ["KeptReceipt", "Receipt"]
 
 
-class Receipt(Work, eq=False, weakref=True):
+class Receipt(Work, eq=False):
     """The promise of an outcome for one accepted unit.
 
     `await receipt` gives a `Delivery`, or raises `DeliveryError` whose `__cause__` says why it could not be delivered.
-    It may be awaited any number of times, by several tasks, or never. A future is made only where somebody waits.
-
-    Attributes:
-        patience: waits in the place of whoever awaits it, and may say that the unit is safe before its outcome is
-            known; without one the outcome is waited for.
+    It may be awaited any number of times, by several tasks in the event loop of its producer, or never. A future is
+    made only where somebody waits.
     """
 
     _outcome: Delivery | DfineryError | None = None
     _waiters: list[asyncio.Future[None]] | None = None
-    patience: Callable[[Receipt], Coroutine[Any, Any, Delivery | None]] | None = None
 
     def done(self) -> bool:
         """Whether the outcome is known."""
@@ -55,10 +51,7 @@ class Receipt(Work, eq=False, weakref=True):
 
     def __await__(self) -> Generator[Any, None, Delivery]:
         if self._outcome is None:
-            if self.patience is None:
-                yield from self.settled().__await__()
-            elif safe := (yield from self.patience(self).__await__()):
-                return safe
+            yield from self.settled().__await__()
         outcome = self._outcome
         if isinstance(outcome, Delivery):
             return outcome
@@ -66,3 +59,21 @@ class Receipt(Work, eq=False, weakref=True):
 
     def __repr__(self) -> str:
         return f"<Receipt {'pending' if self._outcome is None else 'done'}>"
+
+
+class KeptReceipt(Receipt, eq=False, weakref=True):
+    """The receipt of a unit that may be kept on disk.
+
+    Attributes:
+        patience: waits in the place of whoever awaits it, and may say that the unit is safe before its outcome is
+            known; without one the outcome is waited for.
+    """
+
+    patience: Callable[[KeptReceipt], Coroutine[Any, Any, Delivery | None]] | None = None
+
+    def __await__(self) -> Generator[Any, None, Delivery]:
+        if self._outcome is None and self.patience is not None:
+            safe = yield from self.patience(self).__await__()
+            if safe is not None:
+                return safe
+        return (yield from Receipt.__await__(self))

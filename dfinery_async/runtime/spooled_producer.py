@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any, Literal, Self
@@ -20,7 +20,7 @@ from dfinery_async.runtime.gateway import Gateway
 from dfinery_async.runtime.intake import event_receipt, identity_receipt, profile_receipt
 from dfinery_async.runtime.loading import Progress, Reporter, Source, pull
 from dfinery_async.runtime.producer import Producer
-from dfinery_async.runtime.receipts import Receipt
+from dfinery_async.runtime.receipts import KeptReceipt, Receipt
 from dfinery_async.runtime.rejects import OnRejected
 from dfinery_async.runtime.spool.placement import Waiter
 from dfinery_async.runtime.spool.spool import Spool
@@ -47,9 +47,10 @@ class SpooledProducer(Producer):
         on_rejected: OnRejected | None = None,
     ) -> None:
         timeout = config.delivery_timeout
-        self._patience = None if timeout is None else partial(self._until_safe, timeout)
         config = msgspec.structs.replace(config, delivery_timeout=None)  # what is kept goes in its turn, however late
         super().__init__(gateway, config, retry=retry, tasks=tasks, random=random, on_rejected=on_rejected)
+        patience = None if timeout is None else partial(self._until_safe, timeout)
+        self._receipt = KeptReceipt if patience is None else partial(KeptReceipt, patience=patience)
         self.engaged(on=True)
         self._on_failure = spool.mode == "on_failure"
         self._spool = Spool(
@@ -75,7 +76,7 @@ class SpooledProducer(Producer):
         """
         if not self._spool.engaged:
             return super().track_nowait(identity, event)
-        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began())
+        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began(), self._receipt)
         self._keep(key, receipt, None)
         return receipt
 
@@ -108,9 +109,9 @@ class SpooledProducer(Producer):
     def examine(self, event: Event) -> None:
         """Look at an event that comes from a source, before it is taken over."""
 
-    def turn_began(self) -> float:
-        """When this turn of the loop began."""
-        return self._dispatcher.turn_began()
+    def intake(self) -> tuple[float, Callable[..., Receipt]]:
+        """Return when this turn of the loop began, and what makes receipts."""
+        return self._dispatcher.turn_began(), self._receipt
 
     async def keep(self, key: bytes, receipt: Receipt, waiter: Stream, mark: tuple[str, str] | None = None) -> None:
         """Hand over a unit of a stream: waits for room in memory and on disk, not until it is written."""
@@ -213,15 +214,10 @@ class SpooledProducer(Producer):
     def _take_over(
         self, key: bytes, receipt: Receipt, waiter: Waiter | None, mark: tuple[str, str] | None = None
     ) -> None:
-        receipt.patience = self._patience
         self._books.accept(receipt)
         self._spool.take(key, receipt, waiter, mark)
 
-    def _enter(self, key: bytes, receipt: Receipt) -> None:
-        receipt.patience = self._patience
-        super()._enter(key, receipt)
-
-    async def _until_safe(self, timeout: float, receipt: Receipt) -> Delivery | None:
+    async def _until_safe(self, timeout: float, receipt: KeptReceipt) -> Delivery | None:
         """Wait for the outcome of a unit, and when its time is over only until it is on disk."""
         try:
             async with asyncio.timeout_at(receipt.accepted_at + timeout):
@@ -289,17 +285,17 @@ class Stream:
     async def track(self, identity: Identity | str, event: Event | str, mark: tuple[str, str] | None = None) -> None:
         """Hand over an event, and a mark that is kept together with it. Raises as `Producer.track` does."""
         self._producer.examine(event := Event.of(event))
-        await self._put(*event_receipt(identity, event, self._producer.turn_began()), mark)
+        await self._put(*event_receipt(identity, event, *self._producer.intake()), mark)
 
     async def identify(self, identity: Identity | str, mark: tuple[str, str] | None = None) -> None:
         """Hand over an identity."""
-        await self._put(*identity_receipt(identity, self._producer.turn_began()), mark)
+        await self._put(*identity_receipt(identity, *self._producer.intake()), mark)
 
     async def set_profile(
         self, identity: Identity | str, properties: Mapping[str, Any], mark: tuple[str, str] | None = None
     ) -> None:
         """Hand over user properties."""
-        await self._put(*profile_receipt(identity, properties, self._producer.turn_began()), mark)
+        await self._put(*profile_receipt(identity, properties, *self._producer.intake()), mark)
 
     async def kept(self) -> None:
         """Wait until all of them are on disk.
