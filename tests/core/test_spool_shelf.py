@@ -35,6 +35,17 @@ def test_numbers_say_which_shelf() -> None:
     assert RANK > 1 << 40
 
 
+def test_a_shelf_counts_what_waits_in_memory_and_on_disk_alone() -> None:
+    shelf, works = filled(5)
+    shelf.away = 7
+    assert shelf.waiting == 12
+    shelf.leave([works[2]])  # done behind others that are not
+    assert shelf.waiting == 11
+    shelf.leave([works[0], works[1]])
+    assert shelf.waiting == 9
+    assert Shelf(0, 1, 9, away=9).waiting == 9
+
+
 def test_a_shelf_knows_what_is_done_from_the_oldest_on() -> None:
     shelf, works = filled(5)
 

@@ -28,7 +28,6 @@ from dfinery_async import (
     UnexpectedResponse,
     ValidationFailure,
 )
-from dfinery_async.core.csv_rows import Header
 
 OK = json.dumps({"status": True, "code": "20000", "message": "OK", "data": True}).encode()
 CSV = b"df_event_name,df_order_id\ndf_purchase,00000001\n"
@@ -153,12 +152,6 @@ def test_a_token_that_stands_in_the_failure_of_an_export_is_told_nobody(
     told = f"{error} {error!r} {error.args} {vars(error)}" + "".join(traceback.format_exception(error))
     assert EXPORT_TOKEN not in told
     assert str(error).startswith("no access with <token>, ask <e-mail>")
-
-
-def test_a_header_does_not_show_its_secrets() -> None:
-    header = Header(("a",), b"a\n", (EXPORT_TOKEN,))
-    assert repr(header) == "Header(columns=('a',))"
-    assert [*header.__rich_repr__()] == [("columns", ("a",))]
 
 
 def test_tokens_from_functions_and_those_before_them_are_told_nobody() -> None:
