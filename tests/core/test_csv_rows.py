@@ -338,6 +338,7 @@ def test_the_cutter_says_what_is_open():
 
 def test_a_header_shows_its_columns_and_none_of_the_secrets_that_it_carries():
     header = read_header(b"a,b\r\n", secrets=["token-1"])
+    assert header is not None
     assert header.secrets == ("token-1",)
     assert repr(header) == "Header(columns=('a', 'b'))"
     assert list(header.__rich_repr__()) == [("columns", ("a", "b"))]
@@ -345,5 +346,5 @@ def test_a_header_shows_its_columns_and_none_of_the_secrets_that_it_carries():
 
 def test_secrets_that_a_failure_at_the_end_repeats_are_not_shown():
     tail = b'1,2\r\n{"result":"fail","message":"no such token-1"}'
-    assert "token-1" not in trailing_failure(tail, ["token-1"])
-    assert "token-1" in trailing_failure(tail)
+    assert trailing_failure(tail, ["token-1"]) == "no such <token>"
+    assert trailing_failure(tail) == "no such token-1"
