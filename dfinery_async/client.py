@@ -107,10 +107,8 @@ class DfineryClient(ExportCalls):
         self._retry = setting(RetryConfig, retry, "retry")
         pacing = setting(PacingConfig, pacing, "pacing")
         timeouts = setting(TimeoutConfig, timeouts, "timeouts")
-        if observer is not None:
-            check_methods(observer, "observer", OBSERVING, "integrations.opentelemetry.OpenTelemetry()")
-        if quota_share is not None:
-            check_methods(quota_share, "quota_share", SHARING, "integrations.redis.RedisQuota(url=…)")
+        check_methods(observer, "observer", OBSERVING, "integrations.opentelemetry.OpenTelemetry()")
+        check_methods(quota_share, "quota_share", SHARING, "integrations.redis.RedisQuota(url=…)")
         self._random = random.Random(os.urandom(16))  # noqa: S311 - jitter, not secrets
         self._tasks = TaskOwner()
         self._transport = Transport(timeouts, self._connections, http2=http2, custom=transport)

@@ -280,11 +280,13 @@ def setting(kind: type[T], value: T | None, name: str) -> T:
 
 
 def check_methods(value: object, name: str, methods: Iterable[str], example: str) -> None:
-    """Check a setting that may be of any kind that has these methods.
+    """Check a setting that may be of any kind that has these methods, or `None`.
 
     Raises:
         ConfigError: one is missing; or it is a class of such a kind, and nobody has made an object of it.
     """
+    if value is None:
+        return
     if isinstance(value, type):
         raise ConfigError(f"{name} must be such as {example}, an object and not the class {value.__name__}")
     missing = [method for method in methods if not callable(getattr(value, method, None))]

@@ -32,6 +32,7 @@ __all__ = [
     "RowTyper",
     "bare_log_id",
     "cell_reader",
+    "column_that_comes_twice",
     "row_typer",
     "typed_columns",
     "value_kind",
@@ -82,6 +83,11 @@ def typed_columns(columns: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def column_that_comes_twice(columns: Sequence[str]) -> str | None:
+    """Return the first name that stands for two columns, so that neither a row nor a table could hold both."""
+    return next((name for name, count in Counter(columns).items() if count > 1), None)
+
+
 def row_typer(columns: Sequence[str], zone: dt.tzinfo, kinds: Kinds) -> RowTyper:
     """Return a function that types rows of these columns. Rows keep the server's names and order of columns.
 
@@ -103,9 +109,8 @@ def row_typer(columns: Sequence[str], zone: dt.tzinfo, kinds: Kinds) -> RowTyper
         ExportError: two columns have the same name, so that a row could not hold both.
     """
     names = typed_columns(columns)
-    twice = [name for name, count in Counter(columns).items() if count > 1]
-    if twice:
-        raise ExportError(f"the column {safe_text(twice[0])!r} comes twice")
+    if (twice := column_that_comes_twice(columns)) is not None:
+        raise ExportError(f"the column {safe_text(twice)!r} comes twice")
     typed = [
         (index, read) for index, name in enumerate(columns) if (read := cell_reader(kinds.get(name), zone)) is not None
     ]

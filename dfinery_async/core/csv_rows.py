@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -101,6 +101,11 @@ class _Body:
         self._width = width
         self._cutter = RecordCutter(max_record)
         self._tail = b""
+
+    @classmethod
+    def of(cls, header: Header) -> Self:
+        """Make one for what follows a header."""
+        return cls(len(header.columns), secrets=header.secrets)
 
     @property
     def rows(self) -> int:

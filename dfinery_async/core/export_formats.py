@@ -68,7 +68,7 @@ class _CsvWriter:
     def __init__(self, header: Header, zone: dt.tzinfo, kinds: Kinds) -> None:
         del zone, kinds  # nothing is read
         self._header = header
-        self._body = CsvCopy(len(header.columns), secrets=header.secrets)
+        self._body = CsvCopy.of(header)
         self._newline = _newline(header)
 
     @property
@@ -95,7 +95,7 @@ class _SafeCsvWriter:
     def __init__(self, header: Header, zone: dt.tzinfo, kinds: Kinds) -> None:
         del zone, kinds
         self._header = header
-        self._body = CsvRows(len(header.columns), secrets=header.secrets)
+        self._body = CsvRows.of(header)
         self._newline = _newline(header).decode()
 
     @property
@@ -128,7 +128,7 @@ class _JsonLinesWriter:
     """Typed rows, one JSON object a line; datetimes in ISO 8601 with their offset."""
 
     def __init__(self, header: Header, zone: dt.tzinfo, kinds: Kinds) -> None:
-        self._body = CsvRows(len(header.columns), secrets=header.secrets)
+        self._body = CsvRows.of(header)
         self._type = row_typer(header.columns, zone, kinds)
         self._encode = msgspec.json.Encoder().encode_lines
 

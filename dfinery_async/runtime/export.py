@@ -293,7 +293,7 @@ class Export:
                     handed_out = False
                     try:
                         type_row = row_typer(part.header.columns, self._zone, self._kinds)
-                        rows = CsvRows(len(part.header.columns), secrets=part.header.secrets)
+                        rows = CsvRows.of(part.header)
                         while data := await part.take():
                             for row in rows.feed(data):
                                 handed_out = True

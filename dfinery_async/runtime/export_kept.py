@@ -100,7 +100,7 @@ class KeptAnswers:
             OSError: it can't be written.
         """
         self._directory.mkdir(0o700, exist_ok=True)
-        copy = CsvCopy(len(answer.header.columns), secrets=answer.header.secrets)
+        copy = CsvCopy.of(answer.header)
         with AtomicFile(self.path(call)) as file:
             file.write(answer.header.raw)
             while data := await answer.take():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import ExitStack
 from importlib import import_module
@@ -12,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from dfinery_async.core.columns import Kinds
+from dfinery_async.core.columns import Kinds, column_that_comes_twice
 from dfinery_async.core.csv_rows import CsvCopy
 from dfinery_async.errors import ConfigError, ExportError
 from dfinery_async.redact import safe_text
@@ -77,9 +76,8 @@ class Tables:
             ExportError: it is no CSV, has other columns than the first, or broke off.
         """
         columns = check_columns(self.columns, answer)
-        twice = [name for name, count in Counter(columns).items() if count > 1]
-        if twice:
-            name = safe_text(twice[0], answer.header.secrets)
+        if (twice := column_that_comes_twice(columns)) is not None:
+            name = safe_text(twice, answer.header.secrets)
             raise ExportError(f"the column {name!r} comes twice, which a table can't have")
         unknown = [place for place, name in enumerate(columns) if self._kinds.get(name) is None]
         with ExitStack() as aside:
@@ -128,7 +126,7 @@ class Tables:
 
 async def _read(table: Any, answer: Answer) -> None:
     """Read an answer into a table: one block is parsed in a thread while the next one arrives."""
-    copy = CsvCopy(len(answer.header.columns), secrets=answer.header.secrets)
+    copy = CsvCopy.of(answer.header)
     taken = 0
     blocks: list[bytes | memoryview] = []
     async with Behind() as behind:

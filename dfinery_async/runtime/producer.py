@@ -74,7 +74,7 @@ class Producer:
         self._sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # all but telling rejections
         self._failure: DfineryError | None = None
         self._place = Place()
-        self._receipt: Callable[..., Receipt] = Receipt
+        self._make_receipt: Callable[..., Receipt] = Receipt
         self._time = asyncio.get_running_loop().time
         self._since_yield = 0
         self._warnings = Seldom(_log)
@@ -115,7 +115,7 @@ class Producer:
                 which. What was accepted before is kept, and `client.set_tokens` lets it go on.
             ClientClosed: the producer was closed, or belongs to another event loop or process.
         """
-        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began(), self._receipt)
+        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began(), self._make_receipt)
         if (turn := self._offer(key, receipt)) is not None:
             await turn
         return receipt
@@ -128,7 +128,7 @@ class Producer:
             QueueFull: there is no room.
             ClientClosed: the producer was closed.
         """
-        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began(), self._receipt)
+        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began(), self._make_receipt)
         self._check_open()
         if self._room.has(receipt):
             self._enter(key, receipt)
@@ -157,7 +157,7 @@ class Producer:
 
         Neighbouring calls for the same identity that wait become one request. Raises as `track` does.
         """
-        key, receipt = identity_receipt(identity, self._dispatcher.turn_began(), self._receipt)
+        key, receipt = identity_receipt(identity, self._dispatcher.turn_began(), self._make_receipt)
         if (turn := self._offer(key, receipt)) is not None:
             await turn
         return receipt
@@ -167,7 +167,7 @@ class Producer:
 
         Neighbouring updates of a user that wait become one request, in which later values win. Raises as `track` does.
         """
-        key, receipt = profile_receipt(identity, properties, self._dispatcher.turn_began(), self._receipt)
+        key, receipt = profile_receipt(identity, properties, self._dispatcher.turn_began(), self._make_receipt)
         if (turn := self._offer(key, receipt)) is not None:
             await turn
         return receipt

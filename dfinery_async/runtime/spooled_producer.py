@@ -50,7 +50,7 @@ class SpooledProducer(Producer):
         config = msgspec.structs.replace(config, delivery_timeout=None)  # what is kept goes in its turn, however late
         super().__init__(gateway, config, retry=retry, tasks=tasks, random=random, on_rejected=on_rejected)
         patience = None if timeout is None else partial(self._until_safe, timeout)
-        self._receipt = KeptReceipt if patience is None else partial(KeptReceipt, patience=patience)
+        self._make_receipt = KeptReceipt if patience is None else partial(KeptReceipt, patience=patience)
         self.engaged(on=True)
         self._on_failure = spool.mode == "on_failure"
         self._spool = Spool(
@@ -76,7 +76,7 @@ class SpooledProducer(Producer):
         """
         if not self._spool.engaged:
             return super().track_nowait(identity, event)
-        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began(), self._receipt)
+        key, receipt = event_receipt(identity, event, self._dispatcher.turn_began(), self._make_receipt)
         self._keep(key, receipt, None)
         return receipt
 
@@ -111,7 +111,7 @@ class SpooledProducer(Producer):
 
     def intake(self) -> tuple[float, Callable[..., Receipt]]:
         """Return when this turn of the loop began, and what makes receipts."""
-        return self._dispatcher.turn_began(), self._receipt
+        return self._dispatcher.turn_began(), self._make_receipt
 
     async def keep(self, key: bytes, receipt: Receipt, waiter: Stream, mark: tuple[str, str] | None = None) -> None:
         """Hand over a unit of a stream: waits for room in memory and on disk, not until it is written."""

@@ -6,8 +6,8 @@ import asyncio
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable
-from contextlib import closing
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,10 +19,19 @@ from dfinery_async import Event, Identity, Producer, Receipt
 from dfinery_async.core import codec
 from dfinery_async.core.spool_rows import Row, row_of
 from dfinery_async.core.work import Work
+from dfinery_async.runtime.spool.store import Store
 
 T = TypeVar("T")
 
 BINDING = "svc at https://openapi.dfinery.ai"
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Store]:
+    """A store in a folder, open as long as the block lasts."""
+    with closing(Store(folder, BINDING)) as store:
+        store.open()
+        yield store
 
 
 class InlineLoop(VirtualLoop):

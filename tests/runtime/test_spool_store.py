@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from spool_kit import BINDING, bytes_in, modes, rows
+from spool_kit import BINDING, bytes_in, modes, opened, rows
 
 from dfinery_async.core.spool_shelf import Cleanup
 from dfinery_async.errors import SpoolCorrupt, SpoolError, SpoolFull
@@ -26,10 +26,8 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path, BINDING)
-    store.open()
-    yield store
-    store.close()
+    with opened(tmp_path) as store:
+        yield store
 
 
 def append(store: Store, *numbers: int) -> None:

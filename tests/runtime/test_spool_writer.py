@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from spool_kit import BINDING, rows
+from spool_kit import opened, rows
 
 from dfinery_async.core.spool_shelf import Cleanup
 from dfinery_async.runtime.spool.store import Store
@@ -17,10 +17,8 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path, BINDING)
-    store.open()
-    yield store
-    store.close()
+    with opened(tmp_path) as store:
+        yield store
 
 
 def statements(store: Store, step: Step) -> list[str]:
